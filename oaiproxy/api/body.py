@@ -1,0 +1,41 @@
+"""How an upstream's body becomes the client's: bytes in, bytes out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from oaiproxy.api.errors import ApiError
+
+
+class BodyTranslator(Protocol):
+    """Turns an upstream's body into the client's, piece by piece.
+
+    Plain code: any split of the input gives the same output.
+
+    One of these serves one exchange.  What it raises tells the client how the exchange failed; who drives it decides
+    whether that can still be an HTTP status (nothing was sent yet) or has to be said inside the stream (`fail`).
+    """
+
+    @property
+    def accepted(self) -> bool:
+        """True once upstream has shown that it took the request, so that the status may be sent.  Bytes that `feed`
+        returned before are held until then."""
+
+    @property
+    def finished(self) -> bool:
+        """True once the client's body is complete; further input is ignored."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece of the upstream's body and return what the client gets for it, which may be nothing.
+
+        @raise ApiError: the upstream said that it failed, or what it sent is not what the API says.
+        """
+
+    def end(self) -> bytes:
+        """Take the end of the upstream's body and return the rest.
+
+        @raise ApiError: the body ended too early; never a normal end of half an answer.
+        """
+
+    def fail(self, error: ApiError) -> bytes:
+        """What the client gets, its status sent already, when the exchange fails with `error`; the body is cut then."""

@@ -1,0 +1,155 @@
+"""A request to the API as a value: what a port received, what transforms pass on, what is sent upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from oaiproxy.api.errors import BadRequest
+
+
+class PortKind(str, Enum):
+    """What a listening port does with a request."""
+
+    PASSTHROUGH = "passthrough"
+    BRIDGE = "bridge"
+
+
+#: A JSON object, decoded.
+JsonObject = dict[str, Any]
+
+
+class Body:
+    """A JSON request body that is decoded at most once, and re-encoded only when it was changed.
+
+    Immutable, as the requests that carry it are shared: whoever wants another body makes one with `Body.of`.
+    """
+
+    __slots__ = ("_object", "_raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw: bytes | None = raw
+        self._object: JsonObject | None = None
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Body:
+        """A body holding `value`, encoded when its bytes are asked for."""
+        body = cls(b"")
+        body._raw, body._object = None, dict(value)
+        return body
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes: as they came, or the encoding of what replaced them."""
+        if self._raw is None:
+            self._raw = msgspec.json.encode(self._object)
+        return self._raw
+
+    def json(self) -> Mapping[str, Any]:
+        """The decoded JSON object.  Do not change it: it is shared.
+
+        @raise BadRequest: the bytes are not JSON, or the JSON is not an object.
+        """
+        if self._object is None:
+            self._object = decode_object(self.raw)
+        return self._object
+
+    def __repr__(self) -> str:
+        # never the content: it belongs to the client
+        return f"<Body {len(self._raw)} bytes>" if self._raw is not None else "<Body changed>"
+
+
+def decode_object(raw: bytes) -> JsonObject:
+    """Decode a request body that has to be a JSON object.
+
+    @raise BadRequest: it is not; the message says what was found.
+    """
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
+        raise BadRequest(
+            f"The request body is not valid JSON ({e}). Send a JSON object with Content-Type: application/json.",
+            code="invalid_json",
+        ) from None
+    if not isinstance(value, dict):
+        kind = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+        raise BadRequest(f"The request body must be a JSON object, not {kind}.", code="invalid_type")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """What a model's name asked for beside the model itself (an alias such as ``gpt-5.1:res-high:sum-auto``).
+
+    @ivar requested: the name as the client sent it.
+    @ivar effort: the alias's reasoning effort, or None where it names none.
+    @ivar summary: the alias's reasoning summary (``auto``, ``none``, ...), or None where it names none.
+    """
+
+    requested: str
+    effort: str | None = None
+    summary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """One request in the client's dialect.
+
+    @ivar port: the kind of port it came in on.
+    @ivar method: the HTTP method, as sent.
+    @ivar path: the path below ``/v1``, as sent: ``/chat/completions``.
+    @ivar headers: header names in lower case and values, in the order sent; credentials are left out.
+    @ivar body: the JSON body.
+    @ivar choice: what the ``identify`` phase found in the model's name, or None.
+    @ivar added: the top-level fields that the proxy put into the body on its own and the client did not ask for.
+    @ivar warnings: what the client must be told of what was dropped or changed, in the order it happened.
+    """
+
+    port: PortKind
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: Body
+    choice: ModelChoice | None = None
+    added: frozenset[str] = field(default_factory=frozenset)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def json(self) -> Mapping[str, Any]:
+        """The body's JSON object; see `Body.json`."""
+        return self.body.json()
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model in the body, or None where there is none or it is no string."""
+        model = self.json.get("model")
+        return model if isinstance(model, str) else None
+
+    def with_json(self, value: Mapping[str, Any]) -> ApiRequest:
+        """The same request with another body."""
+        return replace(self, body=Body.of(value))
+
+    def with_fields(self, **fields: Any) -> ApiRequest:
+        """The same request with some top-level fields of the body set."""
+        return self.with_json({**self.json, **fields})
+
+    def with_added(self, **fields: Any) -> ApiRequest:
+        """Like `with_fields`, noting that the proxy added them, so that they can be taken out again."""
+        return replace(self.with_fields(**fields), added=self.added | set(fields))
+
+    def without_fields(self, names: Iterable[str]) -> ApiRequest:
+        """The same request without some top-level fields of the body."""
+        gone = set(names)
+        return self.with_json({k: v for k, v in self.json.items() if k not in gone})
+
+    def with_choice(self, choice: ModelChoice) -> ApiRequest:
+        """The same request with what its model name asked for."""
+        return replace(self, choice=choice)
+
+    def warn(self, *warnings: str) -> ApiRequest:
+        """The same request with more for the client to know (it is sent in ``x-oaiproxy-warning``)."""
+        return replace(self, warnings=self.warnings + warnings)

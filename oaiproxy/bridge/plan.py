@@ -1,0 +1,55 @@
+"""What passes from the request half of the bridge to its answer half."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from oaiproxy.api.chat import ReasoningField
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPlan:
+    """What a chat request said about how its answer has to look.
+
+    @ivar stream: the client wants chunks, not one completion.
+    @ivar include_usage: the client wants the usage chunk at the end of a stream.
+    @ivar legacy_functions: the client speaks ``functions``/``function_call``, so a call is answered in that form.
+    @ivar functions: names of the function tools that the client declared (as it wrote them).
+    @ivar custom_tools: names of the custom (free-form) tools that the client declared in Chat's form.
+    @ivar hosted_tools: types of the hosted tools that the client itself asked for (``local_shell``, ``computer``, ...).
+    @ivar names: upstream's name of a tool -> the client's, for those names that upstream would not have taken.
+    @ivar logprobs: the client asked for log probabilities.
+    @ivar reasoning_field: where reasoning summaries go.
+    @ivar max_tokens_field: the field in which the client named its token limit, so that an upstream's complaint about
+        ``max_output_tokens`` names that one.
+    @ivar model: the model that was asked for upstream; it stands in an answer where the upstream does not say its own.
+    @ivar created: Unix time in seconds, in an answer where the upstream does not say it.
+    """
+
+    stream: bool = False
+    include_usage: bool = False
+    legacy_functions: bool = False
+    functions: frozenset[str] = frozenset()
+    custom_tools: frozenset[str] = frozenset()
+    hosted_tools: frozenset[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
+    logprobs: bool = False
+    reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT
+    max_tokens_field: str = "max_completion_tokens"
+    model: str = ""
+    created: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A chat request, translated.
+
+    @ivar body: the JSON bytes of the Responses request; the same history always gives the same bytes.
+    @ivar plan: how the answer has to look.
+    @ivar warnings: what was dropped or changed, for the ``x-oaiproxy-warning`` response header.
+    """
+
+    body: bytes
+    plan: AnswerPlan
+    warnings: tuple[str, ...] = ()
