@@ -1,0 +1,129 @@
+"""The producer that joins an upstream's body to a client: flow control, time limit, and the way it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from zope.interface import implementer
+
+from oaiproxy.api.errors import UpstreamIncomplete, UpstreamTimeout
+from oaiproxy.relay.client import UpstreamAnswer
+
+#: How long an upstream may go on after the client has its whole answer, in seconds, before its connection is given up.
+_DRAIN = 5.0
+
+
+@implementer(IPushProducer)
+class UpstreamBody(Protocol):
+    """Receives an upstream's body and hands it on; registered as the client request's producer.
+
+    @ivar done: fires with None when the body has arrived whole; fails with `UpstreamIncomplete` when it was cut, with
+        `UpstreamTimeout` when it stalled, and with whatever `receive` raised.  Cancelling it closes the connection.
+    """
+
+    def __init__(
+        self, answer: UpstreamAnswer, receive: Callable[[bytes], None], clock: IReactorTime, idle: float
+    ) -> None:
+        """
+        @param answer: whose body.
+        @param receive: gets each piece; what it raises ends the exchange.
+        @param clock: tells the time.
+        @param idle: the longest silence, in seconds; the client's own pauses do not count.
+        """
+        self.done: Deferred[None] = Deferred(lambda _: self._abort())
+        self._answer = answer
+        self._receive: Callable[[bytes], None] | None = receive
+        self._clock = clock
+        self._idle = idle
+        self._paused = False
+        self._ended = False
+        self._last = clock.seconds()
+        # one timer an exchange, not one a chunk: it looks at the time of the last byte and sleeps on
+        self._timer: IDelayedCall | None = clock.callLater(idle, self._check)
+
+    def start(self) -> None:
+        """Let the body come; call it after the consumer knows this producer."""
+        self._answer.deliver(self)
+
+    # IProtocol
+
+    def dataReceived(self, data: bytes) -> None:
+        self._last = self._clock.seconds()
+        if self._receive is not None:
+            try:
+                self._receive(data)
+            except Exception:
+                self._fail(Failure())
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._ended = True
+        self._stop_timer()
+        if self._receive is None:
+            return
+        # a body that only the end of the connection ends is whole where that end was orderly
+        if reason.check(ResponseDone) or (reason.check(PotentialDataLoss) and not self._answer.was_reset):
+            self._settle()
+        else:
+            self._settle(Failure(UpstreamIncomplete("The upstream's answer was cut off before its end.")))
+
+    # IPushProducer
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        if not self._ended and self.transport is not None:
+            self.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._last = self._clock.seconds()
+        if not self._ended and self.transport is not None:
+            self.transport.resumeProducing()  # type: ignore[attr-defined]
+
+    def stopProducing(self) -> None:
+        """The client is gone: so is the upstream's reason to go on."""
+        self.done.cancel()
+
+    # the end
+
+    def drain(self) -> None:
+        """The client has all it needs: take the rest of the body unseen, so that the connection can be kept."""
+        self._stop_timer()
+        if not self._ended:
+            self._timer = self._clock.callLater(_DRAIN, self._abort)
+            if self._paused:
+                self.resumeProducing()
+        self._settle()
+
+    def _check(self) -> None:
+        self._timer = None
+        quiet = 0.0 if self._paused else self._clock.seconds() - self._last
+        if quiet >= self._idle:
+            self._fail(Failure(UpstreamTimeout(f"The upstream sent nothing for {self._idle:g} s.")))
+        else:
+            self._timer = self._clock.callLater(self._idle - quiet, self._check)
+
+    def _fail(self, reason: Failure) -> None:
+        self._settle(reason)
+        self._abort()
+
+    def _abort(self) -> None:
+        self._stop_timer()
+        self._receive = None
+        if not self._ended:
+            self._answer.abort()
+
+    def _settle(self, reason: Failure | None = None) -> None:
+        self._receive = None
+        if not self.done.called:
+            self.done.callback(None) if reason is None else self.done.errback(reason)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
