@@ -1,0 +1,1 @@
+"""Watching what passes through: the traffic log, and the helper that tells observers of it."""
