@@ -39,6 +39,10 @@ def check_body(path: str, raw: bytes) -> None:
     if not wants_messages:
         return
     if shape.messages is msgspec.UNSET:
-        raise BadRequest("'messages' is missing: send the conversation as a list of messages.", param="messages")
+        raise BadRequest(
+            "'messages' is missing: send the conversation as a list of messages.",
+            param="messages",
+            code="missing_required_parameter",
+        )
     if not bytes(shape.messages).lstrip().startswith(b"["):
         raise BadRequest("'messages' must be a list of messages.", param="messages", code="invalid_type")

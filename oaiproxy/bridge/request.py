@@ -1,0 +1,275 @@
+"""A Chat Completions request becomes a Responses request.
+
+`translate` runs a list of steps over a draft.  Each step names the client's fields that it reads; what no step reads is
+handled as the table in `oaiproxy.bridge.fields` says: carried as it is, or left out with a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from oaiproxy.api.chat import ReasoningField
+from oaiproxy.api.errors import BadRequest
+from oaiproxy.api.request import ApiRequest
+from oaiproxy.bridge.checks import (
+    as_array,
+    as_boolean,
+    as_integer,
+    as_object,
+    as_string,
+    missing,
+    wrong_type,
+)
+from oaiproxy.bridge.draft import Draft
+from oaiproxy.bridge.fields import KNOWN_FIELDS, Fate
+from oaiproxy.bridge.messages import History, input_items
+from oaiproxy.bridge.names import MAX_ID, digest
+from oaiproxy.bridge.output import translate_format, translate_limit
+from oaiproxy.bridge.plan import AnswerPlan, Translation
+from oaiproxy.bridge.reasoning import translate_reasoning, translate_sampling
+from oaiproxy.bridge.tool_choice import translate_tool_choice
+from oaiproxy.bridge.tools import translate_tools
+
+if TYPE_CHECKING:
+    from oaiproxy.models import Capabilities
+
+#: The order of the fields in the translated body.  What grows with the conversation comes last, so that two turns of
+#: one conversation differ only at the end of their bytes.
+ORDER = (
+    "model",
+    "instructions",
+    "prompt",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "max_tool_calls",
+    "text",
+    "reasoning",
+    "temperature",
+    "top_p",
+    "top_logprobs",
+    "max_output_tokens",
+    "include",
+    "metadata",
+    "moderation",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "service_tier",
+    "truncation",
+    "context_management",
+    "store",
+    "stream",
+    "stream_options",
+    "conversation",
+    "previous_response_id",
+    "input",
+)
+
+
+def translate(
+    request: ApiRequest,
+    capabilities: Capabilities,
+    reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT,
+) -> Translation:
+    """Translate a chat request.
+
+    @param request: the request after its transforms have run: its model is no alias any more, and the proxy's defaults
+        are in its body (``reasoning`` as ``{"effort", "summary"}``, ``web_search`` among the ``tools``) and named in
+        its ``added``.
+    @param capabilities: what its model can do.
+    @param reasoning_field: where the answer shows reasoning summaries.
+    @return: the body for ``POST /v1/responses``, the plan for the answer, and the translation's own warnings (those of
+        the request itself are not repeated).
+    @raise BadRequest: the request cannot be translated; ``param`` names the field in the client's words.
+    """
+    draft = Draft(request.json, request.added, capabilities, reasoning_field)
+    try:
+        for step in STEPS:
+            step.run(draft)
+        _by_table(draft)
+        body = msgspec.json.encode({name: draft.body[name] for name in ORDER if name in draft.body})
+    except (RecursionError, UnicodeError, OverflowError):
+        # what a decoded body cannot hold, and a body made by a transform can
+        raise BadRequest("The request holds a value that JSON cannot carry.", code="invalid_value") from None
+    return Translation(body, _plan(draft), draft.notes.all())
+
+
+def _plan(draft: Draft) -> AnswerPlan:
+    return AnswerPlan(
+        stream=draft.stream,
+        include_usage=draft.include_usage,
+        legacy_functions=draft.legacy_functions,
+        functions=draft.functions,
+        custom_tools=draft.custom_tools,
+        hosted_tools=draft.hosted_tools,
+        names=dict(draft.names.reverse),
+        logprobs=draft.logprobs,
+        reasoning_field=draft.reasoning_field,
+        max_tokens_field=draft.max_tokens_field,
+        model=draft.body["model"],
+    )
+
+
+# ---------------------------------------------------------------- fields that the table alone decides
+
+
+def _by_table(draft: Draft) -> None:
+    """Carry or drop every field that no step has read."""
+    for name, value in draft.given.items():
+        if name in READ_BY_STEPS or value is None:
+            continue
+        known = KNOWN_FIELDS.get(name)
+        if known is None:
+            if name not in draft.added:
+                draft.notes.unknown(name)
+        elif known.fate is Fate.CARRIED:
+            draft.body[known.upstream] = known.check(value, name) if known.check else value
+        elif known.fate is Fate.DROPPED and not known.asks_nothing(value):
+            draft.dropped(name, "the Responses API has no such field")
+
+
+# ---------------------------------------------------------------- steps
+
+_STREAM_FLAGS = frozenset({"include_usage", "include_obfuscation"})
+
+
+def _model(draft: Draft) -> None:
+    model = draft.read("model", as_string)
+    if not model:
+        raise missing("model")
+    draft.body["model"] = model
+
+
+def _conversation(draft: Draft) -> None:
+    """``messages``, or a Responses body's ``input`` as it is."""
+    messages, given = draft.given.get("messages"), draft.given.get("input")
+    if messages is not None:
+        if given is not None:
+            draft.dropped("input", "messages wins")
+        chained = any(draft.given.get(name) is not None for name in ("previous_response_id", "conversation"))
+        history = History(
+            reasoning=draft.capabilities.reasoning,
+            names=draft.names,
+            custom_tools=draft.custom_tools,
+            chained=chained,
+            think=draft.reasoning_field is ReasoningField.THINK,
+            notes=draft.notes,
+        )
+        draft.body["input"] = input_items(messages, history)
+    elif isinstance(given, str):
+        draft.body["input"] = given
+    elif isinstance(given, list):
+        draft.body["input"] = [as_object(item, f"input[{i}]") for i, item in enumerate(given)]
+    elif given is not None:
+        raise wrong_type(given, "input", "a string or an array of items")
+    else:
+        raise missing("messages")
+
+
+def _delivery(draft: Draft) -> None:
+    """How the answer comes: streamed or not, kept or not."""
+    # Chat keeps nothing unless told to, Responses everything
+    draft.body["store"] = bool(draft.read("store", as_boolean))
+    stream = draft.read("stream", as_boolean)
+    options = draft.read("stream_options", as_object) or {}
+    flags = {}
+    for name, value in options.items():
+        if name not in _STREAM_FLAGS:
+            draft.notes.unknown(f"stream_options.{name}")
+        elif value is not None:
+            flags[name] = as_boolean(value, f"stream_options.{name}")
+    if stream is not None:
+        draft.body["stream"] = stream
+    if stream:
+        draft.stream, draft.include_usage = True, flags.get("include_usage", False)
+        # padding against eavesdroppers costs bytes on a line that is encrypted anyway
+        draft.body["stream_options"] = {"include_obfuscation": flags.get("include_obfuscation", False)}
+    if draft.read("background", as_boolean):
+        raise BadRequest(
+            "A chat completion cannot be made in the background. Leave 'background' out.",
+            param="background",
+            code="unsupported_value",
+        )
+
+
+def _one_answer(draft: Draft) -> None:
+    n = draft.read("n", as_integer)
+    if n is None or n == 1:
+        return
+    if n < 1:
+        raise BadRequest(
+            f"Invalid 'n': integer below minimum value. Expected a value >= 1, but got {n} instead.",
+            param="n",
+            code="integer_below_min_value",
+        )
+    raise BadRequest(
+        f"This port gives one choice per request and does not support n = {n} yet. Send the request {n} times instead.",
+        param="n",
+        code="unsupported_value",
+    )
+
+
+def _text_only(draft: Draft) -> None:
+    modalities = draft.read("modalities", as_array) or []
+    for i, modality in enumerate(modalities):
+        name = as_string(modality, f"modalities[{i}]")
+        if name != "text":
+            raise BadRequest(
+                "This port answers in text; the Responses API has no other output. Leave 'modalities' out, or send "
+                '["text"].',
+                param="modalities",
+                code="unsupported_value",
+            )
+    if draft.given.get("audio") is not None:
+        draft.dropped("audio", "no audio output is asked for")
+
+
+def _identity(draft: Draft) -> None:
+    """Who the client's user is, in what upstream has room for."""
+    for name in ("user", "safety_identifier"):
+        value = draft.read(name, as_string)
+        if value is None:
+            continue
+        if len(value) > MAX_ID:
+            draft.notes.add(f"hashed {name} (longer than {MAX_ID} characters)")
+            value = digest(value)
+        draft.body[name] = value
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the translation.
+
+    @ivar reads: the client's fields that it handles.
+    @ivar run: what it does to the draft.
+    """
+
+    reads: tuple[str, ...]
+    run: Callable[[Draft], None]
+
+
+#: The steps, in the order they run: a step may lean on what an earlier one found out.
+STEPS = (
+    Step(("model",), _model),
+    Step(("n",), _one_answer),
+    Step(("modalities", "audio"), _text_only),
+    Step(("tools", "functions", "web_search_options"), translate_tools),
+    Step(("tool_choice", "function_call", "parallel_tool_calls"), translate_tool_choice),
+    Step(("reasoning_effort", "reasoning"), translate_reasoning),
+    Step(("temperature", "top_p", "logprobs", "top_logprobs", "include"), translate_sampling),
+    Step(("max_completion_tokens", "max_output_tokens", "max_tokens"), translate_limit),
+    Step(("messages", "input"), _conversation),
+    Step(("response_format", "verbosity", "text"), translate_format),
+    Step(("user", "safety_identifier"), _identity),
+    Step(("store", "stream", "stream_options", "background"), _delivery),
+)
+
+#: The fields that the steps handle; all others are the table's.
+READ_BY_STEPS = frozenset(name for step in STEPS for name in step.reads)

@@ -1,0 +1,232 @@
+"""Which output item an event is about.
+
+Events name their item by ``output_index``, and by ``item_id``.  The index is what counts: Copilot gives a new id on
+every event.  Yet llama.cpp sends no index at all, others give two items the same one, or never announce an item; so
+each question has an order of answers, from the surest to a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from oaiproxy.bridge.toolcalls import ToolCall
+
+
+class Kind(Enum):
+    """What an item is to a chat client."""
+
+    MESSAGE = "message"
+    REASONING = "reasoning"
+    CALL = "call"
+    OTHER = "other"
+
+
+_KINDS: Mapping[Any, Kind] = {
+    "message": Kind.MESSAGE,
+    "reasoning": Kind.REASONING,
+    "function_call": Kind.CALL,
+    "custom_tool_call": Kind.CALL,
+}
+
+
+def kind_of(item: Mapping[str, Any]) -> Kind:
+    """The kind of an output item."""
+    name = item.get("type")
+    return _KINDS.get(name, Kind.OTHER) if isinstance(name, str) else Kind.OTHER
+
+
+class Part:
+    """A part of an item's text.
+
+    @ivar sent: whether any of it went to the client.
+    @ivar start: how much of the message's content stands before it, in characters.
+    @ivar annotations: upstream's annotations of it.
+    """
+
+    __slots__ = ("annotations", "sent", "start")
+
+    def __init__(self) -> None:
+        self.sent = False
+        self.start = 0
+        self.annotations: list[Any] = []
+
+
+class Slot:
+    """One output item, as far as it is known.
+
+    @ivar id: its id, the first one that it was given.
+    @ivar announced: whether an ``output_item.added`` or ``.done`` spoke of it; else only its deltas did.
+    @ivar closed: whether it is complete.
+    @ivar shared: whether another open item has the same index, so that the index alone does not say which is meant.
+    @ivar matched: whether the terminal event's output listed it.
+    @ivar parts: its texts by ``content_index`` (or ``summary_index``).
+    @ivar refused: the content indexes of the refusals that went to the client.
+    @ivar raw: whether its reasoning is the model's own text (open models) and not a summary; None while unknown.
+    @ivar call: the client's call that it is.
+    """
+
+    __slots__ = (
+        "announced",
+        "call",
+        "call_id",
+        "closed",
+        "id",
+        "index",
+        "kind",
+        "matched",
+        "parts",
+        "raw",
+        "refused",
+        "shared",
+    )
+
+    def __init__(self, kind: Kind, index: int | None) -> None:
+        self.kind = kind
+        self.index = index
+        self.id: str | None = None
+        self.call_id: str | None = None
+        self.announced = False
+        self.closed = False
+        self.shared = False
+        self.matched = False
+        self.parts: dict[int, Part] = {}
+        self.refused: set[int] = set()
+        self.raw: bool | None = None
+        self.call: ToolCall | None = None
+
+    def part(self, index: int) -> Part:
+        """The part at `index`."""
+        part = self.parts.get(index)
+        if part is None:
+            part = self.parts[index] = Part()
+        return part
+
+    def sent(self) -> int:
+        """How many of its parts went to the client."""
+        return sum(part.sent for part in self.parts.values())
+
+
+class Slots:
+    """The output items of one response, in the order in which they became known."""
+
+    def __init__(self) -> None:
+        self._all: list[Slot] = []
+        self._by_index: dict[int | None, Slot] = {}
+        self._by_id: dict[str, Slot] = {}
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._all)
+
+    def of_delta(self, kind: Kind, index: Any, item_id: Any) -> Slot:
+        """The item of `kind` that a delta is about."""
+        if index.__class__ is not int:
+            index = None
+        slot = self._by_index.get(index)
+        if slot is not None and slot.kind is kind and not slot.shared:
+            return slot
+        found = self._named(kind, index, item_id)
+        if found is None and index is None:
+            found = self._newest(kind, None)
+        if found is None and slot is not None and slot.kind is kind:
+            found = slot
+        if found is None and index is not None:
+            found = self._newest(kind, index)
+        return self._settled(found, kind, index, {"id": item_id})
+
+    def of_added(self, index: Any, item: Mapping[str, Any]) -> Slot:
+        """The item that an ``output_item.added`` announces: usually a new one."""
+        index = index if index.__class__ is int else None
+        kind = kind_of(item)
+        there = self._by_index.get(index)
+        found = self._named(kind, index, item.get("id"), item.get("call_id"))
+        if found is None and there is not None and there.kind is kind and not there.closed:
+            # its deltas came first, or it is announced twice
+            found = there if not there.announced or _alike(there, item) else None
+        if found is None and index is None:
+            found = next((s for s in self._all if s.kind is kind and not s.announced and not s.closed), None)
+        slot = self._settled(found, kind, index, item)
+        slot.announced = True
+        if there is not None and there is not slot and not there.closed:
+            slot.shared = there.shared = True
+        return slot
+
+    def of_done(self, index: Any, item: Mapping[str, Any]) -> Slot:
+        """The item that an ``output_item.done`` completes."""
+        index = index if index.__class__ is int else None
+        kind = kind_of(item)
+        there = self._by_index.get(index)
+        if there is not None and there.kind is kind and not there.closed and not there.shared:
+            found: Slot | None = there
+        else:
+            found = self._named(kind, index, item.get("id"), item.get("call_id"))
+            if found is None and (there is None or there.kind is not kind):
+                found = next((s for s in self._all if _may_be(s, kind, index) and _alike(s, item)), None)
+            if found is None and there is not None and there.kind is kind and (not there.closed or _alike(there, item)):
+                found = there
+        slot = self._settled(found, kind, index, item)
+        slot.announced = True
+        return slot
+
+    def of_final(self, position: int, item: Mapping[str, Any]) -> Slot:
+        """The item that stands at `position` in the output of the terminal event."""
+        kind = kind_of(item)
+        call_id = item.get("call_id")
+        for key in (item.get("id"), call_id):
+            slot = self._by_id.get(key) if isinstance(key, str) else None
+            if slot is not None and slot.kind is kind and not slot.matched:
+                break
+        else:
+            there = self._by_index.get(position)
+            candidates = ([there] if there is not None else []) + self._all
+            slot = next(
+                (s for s in candidates if s.kind is kind and not s.matched and _agree(s.call_id, call_id)), None
+            )
+        slot = self._settled(slot, kind, None, item)
+        slot.announced = slot.matched = True
+        return slot
+
+    def _named(self, kind: Kind, index: int | None, *names: Any) -> Slot | None:
+        """The slot of `kind` with one of these ids, unless it is known to stand elsewhere."""
+        for name in names:
+            slot = self._by_id.get(name) if isinstance(name, str) and name else None
+            if slot is not None and slot.kind is kind and (index is None or slot.index is None or slot.index == index):
+                return slot
+        return None
+
+    def _newest(self, kind: Kind, index: int | None) -> Slot | None:
+        return next((slot for slot in reversed(self._all) if _may_be(slot, kind, index)), None)
+
+    def _settled(self, slot: Slot | None, kind: Kind, index: int | None, item: Mapping[str, Any]) -> Slot:
+        """`slot`, or a new one if there is none, with what is now known of it."""
+        if slot is None:
+            slot = Slot(kind, index)
+            self._all.append(slot)
+        if index is not None:
+            if slot.index is None:
+                slot.index = index
+            self._by_index[index] = slot
+        for name in (item.get("id"), item.get("call_id")):
+            if isinstance(name, str) and name:
+                self._by_id.setdefault(name, slot)
+        slot.id, slot.call_id = slot.id or _name(item.get("id")), slot.call_id or _name(item.get("call_id"))
+        return slot
+
+
+def _name(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _agree(one: str | None, other: Any) -> bool:
+    """Whether two ids may be of one item: they are the same, or one of them is not known."""
+    return one is None or _name(other) is None or one == other
+
+
+def _may_be(slot: Slot, kind: Kind, index: int | None) -> bool:
+    """Whether it is of `kind`, not complete, and may stand at `index`."""
+    return slot.kind is kind and not slot.closed and (index is None or slot.index is None or slot.index == index)
+
+
+def _alike(slot: Slot, item: Mapping[str, Any]) -> bool:
+    return _agree(slot.id, item.get("id")) and _agree(slot.call_id, item.get("call_id"))

@@ -1,0 +1,122 @@
+"""Values that Chat writes in another way than Responses: usage, citations, log probabilities, images, moderation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from oaiproxy.api.request import JsonObject
+
+
+def integer(value: Any) -> int:
+    """A count, or 0 where there is none."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def chat_usage(usage: Any) -> JsonObject | None:
+    """Chat's ``usage`` for a response's, or None where there is none (bridge.md 3.7).
+
+    Servers leave out the details, though the schema requires them.
+    """
+    if not isinstance(usage, dict):
+        return None
+    spent, made = integer(usage.get("input_tokens")), integer(usage.get("output_tokens"))
+    total = usage.get("total_tokens")
+    return {
+        "prompt_tokens": spent,
+        "completion_tokens": made,
+        "total_tokens": spent + made if total is None else integer(total),
+        "prompt_tokens_details": {
+            "cached_tokens": _detail(usage, "input_tokens_details", "cached_tokens"),
+            "cache_write_tokens": _detail(usage, "input_tokens_details", "cache_write_tokens"),
+            "audio_tokens": 0,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": _detail(usage, "output_tokens_details", "reasoning_tokens"),
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def _detail(usage: Mapping[str, Any], group: str, name: str) -> int:
+    details = usage.get(group)
+    return integer(details.get(name)) if isinstance(details, dict) else 0
+
+
+def citation(annotation: Any, shift: int) -> JsonObject | None:
+    """Chat's form of an annotation, or None for one that has no such form (file citations).
+
+    @param shift: how many characters of the message's content stand before the part that `annotation` is about.
+    """
+    if not isinstance(annotation, dict) or annotation.get("type") != "url_citation":
+        return None
+    flat = annotation.get("url_citation")  # some servers send Chat's form in Responses too
+    if not isinstance(flat, dict):
+        flat = annotation
+    url, title = flat.get("url"), flat.get("title")
+    if not isinstance(url, str):
+        return None
+    return {
+        "type": "url_citation",
+        "url_citation": {
+            "url": url,
+            "title": title if isinstance(title, str) else "",
+            "start_index": integer(flat.get("start_index")) + shift,
+            "end_index": integer(flat.get("end_index")) + shift,
+        },
+    }
+
+
+def chat_logprobs(entries: list[Any]) -> list[JsonObject]:
+    """Chat's log probabilities for a part's; Chat requires ``bytes``, which stream events leave out."""
+    return [{**_logprob(entry), "top_logprobs": _tokens(entry.get("top_logprobs"))} for entry in _with_token(entries)]
+
+
+def _tokens(entries: Any) -> list[JsonObject]:
+    return [_logprob(entry) for entry in _with_token(entries)]
+
+
+def _with_token(entries: Any) -> list[JsonObject]:
+    if not isinstance(entries, list):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("token"), str)]
+
+
+def _logprob(entry: Mapping[str, Any]) -> JsonObject:
+    token, value, encoded = entry["token"], entry.get("logprob"), entry.get("bytes")
+    if not isinstance(encoded, list) or (token and not encoded):
+        # a replacement character stands for a part of a character: the bytes are not known
+        encoded = None if "\ufffd" in token else list(token.encode())
+    # -9999.0 is the API's own value for "very unlikely"
+    return {"token": token, "logprob": value if isinstance(value, int | float) else -9999.0, "bytes": encoded}
+
+
+def image_url(item: Mapping[str, Any]) -> str | None:
+    """The data URL of the picture that an ``image_generation_call`` made, or None where it made none."""
+    result = item.get("result")
+    if not isinstance(result, str) or not result:
+        return None
+    if result.startswith(("data:", "https://", "http://")):
+        return result
+    kind = item.get("output_format")
+    return f"data:image/{kind if isinstance(kind, str) and kind.isalnum() else 'png'};base64,{result}"
+
+
+def chat_moderation(moderation: Any) -> JsonObject | None:
+    """Chat's ``moderation`` for a response's, or None where there is none (bridge.md 3.7)."""
+    if not isinstance(moderation, dict):
+        return None
+    sides = {side: _verdict(moderation.get(side)) for side in ("input", "output")}
+    return sides if all(sides.values()) else None
+
+
+def _verdict(result: Any) -> JsonObject | None:
+    if not isinstance(result, dict):
+        return None
+    if result.get("type") != "moderation_result":
+        return result
+    return {"type": "moderation_results", "model": result.get("model"), "results": [result]}
