@@ -27,7 +27,9 @@ def http_answer(body: bytes, status: str = "200 OK", *fields: str) -> bytes:
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
-def http_stream(*pieces: bytes, end: bool = True, fields: Sequence[str] = ("Content-Type: text/event-stream",)) -> bytes:
+def http_stream(
+    *pieces: bytes, end: bool = True, fields: Sequence[str] = ("Content-Type: text/event-stream",)
+) -> bytes:
     """The bytes of a chunked answer; without its proper end where `end` is false."""
     head = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *fields]
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
@@ -63,9 +65,6 @@ class UpstreamConnection(Protocol):
 
     def connectionMade(self) -> None:
         self.factory.connections.append(self)
-        for waiting in self.factory.waiting:
-            if not waiting.called:
-                waiting.callback(self)
 
     def dataReceived(self, data: bytes) -> None:
         self._buffer += data
@@ -119,7 +118,6 @@ class ScriptedUpstream(Factory):
     def __init__(self) -> None:
         self.requests: list[Received] = []
         self.connections: list[UpstreamConnection] = []
-        self.waiting: list[Deferred[UpstreamConnection]] = []
         self.bytes_in = 0
         self.script: Callable[[UpstreamConnection, Received], None] = lambda connection, request: connection.write(
             http_answer(b"{}", "200 OK", "Content-Type: application/json")
@@ -134,19 +132,25 @@ class ScriptedUpstream(Factory):
 class RawClient(Protocol):
     """A client that sends bytes and keeps what it gets.
 
-    @ivar received: all that came.
     @ivar closed: fires with the reason when the connection has ended.
     """
 
     def __init__(self) -> None:
-        self.received = b""
+        self._pieces = bytearray()
         self.closed: Deferred[BaseException] = Deferred()
-        self._waiting: list[tuple[Callable[[bytes], bool], Deferred[bytes]]] = []
+        self._waiting: list[tuple[Callable[[bytes | bytearray], bool], Deferred[bytes]]] = []
+
+    @property
+    def received(self) -> bytes:
+        """All that came."""
+        return bytes(self._pieces)
 
     def dataReceived(self, data: bytes) -> None:
-        self.received += data
+        self._pieces += data
+        if not self._waiting:
+            return
         for condition, waiting in list(self._waiting):
-            if condition(self.received):
+            if condition(self._pieces):
                 self._waiting.remove((condition, waiting))
                 waiting.callback(self.received)
 
@@ -155,7 +159,7 @@ class RawClient(Protocol):
         for _, waiting in self._waiting:
             waiting.errback(Failure(AssertionError(f"closed after {self.received!r}")))
 
-    def until(self, what: bytes | Callable[[bytes], bool]) -> Deferred[bytes]:
+    def until(self, what: bytes | Callable[[bytes | bytearray], bool]) -> Deferred[bytes]:
         """Fires with all that came once `what` is in it."""
         condition = (lambda data: what in data) if isinstance(what, bytes) else what
         waiting: Deferred[bytes] = Deferred()
@@ -170,7 +174,12 @@ class RawClient(Protocol):
 
     def post(self, path: str, body: bytes, *fields: str) -> None:
         """Send a POST request of JSON."""
-        head = [f"POST {path} HTTP/1.1", "Host: proxy", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+        head = [
+            f"POST {path} HTTP/1.1",
+            "Host: proxy",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        ]
         self.send("\r\n".join([*head, *fields]).encode() + b"\r\n\r\n" + body)
 
     def get(self, path: str, *fields: str) -> None:
@@ -235,7 +244,13 @@ class SocketTestCase(TestCase):
     async def ask(self, port: int, method: str, path: str, body: bytes = b"", *fields: str) -> tuple[int, bytes, bytes]:
         """Make one request on a connection of its own: its status, head and body (chunked coding undone)."""
         client = await self.client(port)
-        head = [f"{method} {path} HTTP/1.1", "Host: proxy", "Connection: close", f"Content-Length: {len(body)}", *fields]
+        head = [
+            f"{method} {path} HTTP/1.1",
+            "Host: proxy",
+            "Connection: close",
+            f"Content-Length: {len(body)}",
+            *fields,
+        ]
         client.send("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         await client.closed
         head_bytes, _, answer = client.received.partition(b"\r\n\r\n")
@@ -257,12 +272,13 @@ def unchunk(data: bytes) -> bytes:
 
     @raise AssertionError: it does not end properly.
     """
-    body = b""
+    pieces, at = [], 0
     while True:
-        size, found, data = data.partition(b"\r\n")
-        assert found, "the chunked body is cut"
-        length = int(size, 16)
-        assert len(data) >= length + 2, "the chunked body is cut"
-        body, data = body + data[:length], data[length + 2 :]
+        end = data.find(b"\r\n", at)
+        assert end >= 0, "the chunked body is cut"
+        length = int(data[at:end], 16)
+        at = end + 2 + length + 2
+        assert len(data) >= at, "the chunked body is cut"
+        pieces.append(data[end + 2 : end + 2 + length])
         if length == 0:
-            return body
+            return b"".join(pieces)

@@ -1,0 +1,61 @@
+"""The HTTP server of a port: Twisted's, saying nothing of itself and erring in OpenAI's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from oaiproxy.api.errors import ApiError
+from oaiproxy.web.respond import write_error
+
+
+class ProxyRequest(Request):
+    """A client's request."""
+
+    defaultContentType = None
+
+    def render(self, resrc: IResource) -> None:
+        """Let a resource answer; an `ApiError` that it raises is the answer."""
+        # twisted.web's banner; an upstream's own Server header is passed on
+        self.responseHeaders.removeHeader(b"server")
+        try:
+            super().render(resrc)
+        except ApiError as e:
+            write_error(self, e)
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        self._log.failure("a request failed inside the proxy", failure=reason)
+        if not self.startedWriting and not self._disconnected:
+            write_error(self, ApiError("The proxy failed on this request; its log says why.", code="proxy_error"))
+        return reason
+
+
+class ProxySite(Site):
+    """Serves one resource tree."""
+
+    _log = Logger()
+
+    def __init__(self, resource: IResource, port: str, **kwargs: Any) -> None:
+        """
+        @param resource: the root.
+        @param port: what the access log calls this port.
+        """
+        # bodies belong to whoever reads them: twisted.web would parse forms and uploads
+        super().__init__(resource, requestFactory=ProxyRequest, parsePOSTFormSubmission=False, **kwargs)
+        self.port = port
+
+    def log(self, request: HTTPRequest) -> None:
+        """The access log: one line a request, without the query, which may hold a key."""
+        self._log.info(
+            "{port} {method} {path} {status} {length}",
+            port=self.port,
+            method=request.method.decode("latin-1"),
+            path=request.uri.partition(b"?")[0].decode("latin-1"),
+            status=request.code,
+            length=request.sentLength,
+        )

@@ -1,0 +1,86 @@
+"""The resource tree of a kind of port."""
+
+from __future__ import annotations
+
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+
+from oaiproxy.api.errors import MethodNotAllowed, NotFound
+from oaiproxy.api.request import PortKind
+from oaiproxy.web.context import PortContext
+from oaiproxy.web.dialects import chat_over_responses
+from oaiproxy.web.exchange import Exchange
+from oaiproxy.web.models import ModelsResource
+from oaiproxy.web.paths import below_v1
+from oaiproxy.web.site import ProxyRequest
+
+
+def resource_tree(port: PortContext) -> IResource:
+    """The root resource of a port: ``/v1`` and what is below it."""
+    v1 = _Branch(leaf=RelayResource(port))
+    v1.putChild(b"models", ModelsResource(port))
+    if port.kind is PortKind.BRIDGE:
+        chat = _Branch(leaf=RelayResource(port))
+        chat.putChild(b"completions", ChatResource(port))
+        v1.putChild(b"chat", chat)
+    root = _Branch(leaf=_Nowhere())
+    root.putChild(b"v1", v1)
+    return root
+
+
+class _Branch(Resource):
+    """A folder: what is not in it, and the folder itself, is for its `leaf`."""
+
+    def __init__(self, leaf: Resource) -> None:
+        super().__init__()
+        self._leaf = leaf
+
+    def getChild(self, path: bytes, request: ProxyRequest) -> Resource:
+        return self._leaf
+
+    def render(self, request: ProxyRequest) -> int:
+        return self._leaf.render(request)  # type: ignore[no-any-return]
+
+
+class _Nowhere(Resource):
+    """All that is outside ``/v1/``."""
+
+    isLeaf = True
+
+    def render(self, request: ProxyRequest) -> int:
+        below_v1(request.uri)
+        raise NotFound("Nothing is served at this path.", code="unknown_path")
+
+
+class RelayResource(Resource):
+    """Passes a request upstream as it is, but for what request transforms make of it."""
+
+    isLeaf = True
+
+    def __init__(self, port: PortContext) -> None:
+        super().__init__()
+        self._port = port
+
+    def render(self, request: ProxyRequest) -> int:
+        Exchange(self._port, request).start()
+        return NOT_DONE_YET
+
+
+class ChatResource(Resource):
+    """``POST /v1/chat/completions`` on the bridge; what is below it is passed on."""
+
+    def __init__(self, port: PortContext) -> None:
+        super().__init__()
+        self._port = port
+
+    def getChild(self, path: bytes, request: ProxyRequest) -> Resource:
+        return RelayResource(self._port) if path else self
+
+    def render(self, request: ProxyRequest) -> int:
+        if request.method != b"POST":
+            raise MethodNotAllowed(
+                "On the bridge port chat completions are made with POST and not stored, so there are none to list.",
+                ("POST",),
+            )
+        Exchange(self._port, request, chat_over_responses).start()
+        return NOT_DONE_YET
