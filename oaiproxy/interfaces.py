@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ITransformContext(Interface):
     models: Catalogue = Attribute("The models and what each can do.")
 
 
-class IRequestTransform(Interface):
+class IRequestTransform(IPlugin):
     """Rewrites requests before they go upstream.
 
     A transform sees the request as the client meant it, in the client's dialect (on both kinds of port a chat request

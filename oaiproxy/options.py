@@ -40,7 +40,7 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "A reverse proxy for the OpenAI API. Point a client's base URL at the passthrough port and everything is "
-        "passed on as it is; point it at the bridge port and its chat completions are made with the newer Responses API. "
+        "passed on as it is; point it at the bridge port and its chat completions are made with the Responses API. "
         "Each option can be given as an environment variable as well: --upstream is OAIPROXY_UPSTREAM, and so on; "
         "several WHERE in one variable are separated by spaces. The option wins. "
         "Try it without a key: twistd -n oaiproxy --upstream demo"

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 from twisted.logger import Logger
-from twisted.plugin import IPlugin, getPlugins
+from twisted.plugin import getPlugins
 from twisted.python.modules import getModule
 from zope.interface import implementer
 from zope.interface.exceptions import Invalid
@@ -161,8 +161,6 @@ def _is_class_of(value: object, module: ModuleType) -> bool:
 def _fault(transform: IRequestTransform) -> str | None:
     """What keeps an object that says it is a request transform from being one, or None."""
     try:
-        if not IPlugin.providedBy(transform):
-            return "it does not provide twisted.plugin.IPlugin: write @implementer(IPlugin, IRequestTransform)"
         verifyObject(IRequestTransform, transform)
         return _wrong_attribute(transform)
     except Invalid as e:

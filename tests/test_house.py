@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # for annotations only
     "interfaces": {"api", "models", "settings"},
     "plugins": {"interfaces", "api", "bridge", "models", "rules"},
-    "transforms": {"api", "interfaces", "models", "plugins", "settings", "discovery"},
+    "transforms": {"api", "interfaces", "models", "plugins", "settings"},
     "relay": {"api", "interfaces", "settings"},
     "observe": {"api", "interfaces", "settings"},
     "demo": {"api"},

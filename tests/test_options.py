@@ -32,9 +32,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_without_any_there_is_a_port_of_each_kind_and_the_real_upstream(self) -> None:
         settings = parsed()
-        self.assertEqual(
-            settings.ports, (port_at(PortKind.PASSTHROUGH, "5101"), port_at(PortKind.BRIDGE, "5102"))
-        )
+        self.assertEqual(settings.ports, (port_at(PortKind.PASSTHROUGH, "5101"), port_at(PortKind.BRIDGE, "5102")))
         self.assertEqual(settings.upstream, "https://api.openai.com/v1")
         self.assertEqual((settings.models_file, settings.log_file), (None, None))
         self.assertTrue(settings.auto_web_search)

@@ -47,7 +47,15 @@ class UpstreamUrlTests(SynchronousTestCase):
             self.assertEqual(upstream_url(text), url)
 
     def test_what_is_no_url_of_an_http_server_is_refused(self) -> None:
-        for text in ("", "api.openai.com", "ftp://x/v1", "https://", "http://x:port/", "https://x/v1?key=1", "http://é/"):
+        for text in (
+            "",
+            "api.openai.com",
+            "ftp://x/v1",
+            "https://",
+            "http://x:port/",
+            "https://x/v1?key=1",
+            "http://é/",
+        ):
             with self.assertRaises(ValueError, msg=text):
                 upstream_url(text)
 

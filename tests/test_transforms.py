@@ -12,7 +12,6 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -38,7 +37,7 @@ BOTH = frozenset(PortKind)
 CONTEXT = TransformContext(Settings(), Catalogue.builtin())
 
 
-@implementer(IPlugin, IRequestTransform)
+@implementer(IRequestTransform)
 class Mark:
     """Adds its name to the body's ``marks``."""
 
@@ -70,12 +69,11 @@ def post(path: str = "/chat/completions", kind: PortKind = PortKind.BRIDGE, **bo
 
 #: A plugin module; what is between the class and the instance makes it a broken one.
 PLUGIN = """
-from twisted.plugin import IPlugin
 from zope.interface import implementer
 from oaiproxy.api.request import PortKind
 from oaiproxy.interfaces import IRequestTransform
 
-@implementer(IPlugin, IRequestTransform)
+@implementer(IRequestTransform)
 class Shout:
     name = "shout"
     phase = "last"
@@ -136,7 +134,6 @@ class BuiltinDiscoveryTests(SynchronousTestCase):
     def test_each_is_what_it_says(self) -> None:
         for transform in discover().transforms:
             verifyObject(IRequestTransform, transform)
-            verifyObject(IPlugin, transform)
 
     def test_a_context_is_what_it_says(self) -> None:
         verifyObject(ITransformContext, CONTEXT)
@@ -280,19 +277,6 @@ class DiscoveryTests(PluginFolderTestCase):
             self.assertEqual(found.transforms, (), line)
             self.assertEqual(self.reasons(found), {f"oaiproxy.plugins.{module}.shout": reason}, line)
             (self.folder / f"{module}.py").unlink()
-
-    def test_an_object_that_twisted_cannot_find_is_told_by_name(self) -> None:
-        self.write(
-            "shout", PLUGIN.replace("@implementer(IPlugin, IRequestTransform)", "@implementer(IRequestTransform)")
-        )
-        self.assertEqual(
-            self.reasons(discover()),
-            {
-                "oaiproxy.plugins.shout.shout": (
-                    "it does not provide twisted.plugin.IPlugin: write @implementer(IPlugin, IRequestTransform)"
-                )
-            },
-        )
 
     def test_a_class_without_an_instance_is_told_by_name(self) -> None:
         self.write("shout", PLUGIN.replace("shout = Shout()", ""))

@@ -177,7 +177,8 @@ class _Translator:
         refusals = [{"type": "refusal", "refusal": refusal} for refusal in found.refusals if refusal]
         # no item at all for an empty message: upstream would not find the calls that belong to it
         if text or refusals:
-            item: Item = {"role": "assistant", "content": text}
+            # llama.cpp takes an assistant's message only with its type, which the schema leaves open
+            item: Item = {"type": "message", "role": "assistant", "content": text}
             if refusals:
                 item["content"] = [*([{"type": "output_text", "text": text}] if text else []), *refusals]
             phase = message.get("phase")

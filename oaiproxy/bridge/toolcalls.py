@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from oaiproxy.api.request import JsonObject
+from oaiproxy.bridge.arguments import Arguments
 from oaiproxy.bridge.plan import AnswerPlan
 
 #: The model's own wrapper around calls that it makes at once; not a tool unless the client declared one of that name.
@@ -89,39 +90,21 @@ class ClientCalls:
 class ToolCall:
     """One ``function_call`` or ``custom_tool_call``, from its first sign to its end.
 
-    Arguments are passed on as they come.  What cannot be passed on yet waits until the call is complete: the call of a
-    tool whose name has not come, the wrapper around other calls, and arguments that do not begin like a JSON object
-    (servers are known to send something else first and the arguments in the end).
+    It is shown to the client with its first sign, and its arguments as they come (`Arguments`), unless its name has not
+    come yet or it is the wrapper around other calls; such ones wait for their end.
     """
 
-    __slots__ = (
-        "_as_input",
-        "_begun",
-        "_calls",
-        "_custom",
-        "_held",
-        "_id",
-        "_index",
-        "_initial",
-        "_name",
-        "_received",
-        "_sent",
-        "_settled",
-    )
+    __slots__ = ("_arguments", "_as_input", "_calls", "_custom", "_id", "_index", "_initial", "_name")
 
     def __init__(self, calls: ClientCalls) -> None:
         self._calls = calls
+        self._arguments = Arguments()
         self._name: str | None = None  # the client's name of the tool; None until upstream says
         self._id: str | None = None
         self._initial: Any = None  # the arguments that the announcement had, which usually has none
         self._custom = False  # whether it is free text upstream
         self._as_input = False  # whether it is free text for the client too, or the one string of a function
         self._index: int | None = None  # its number among the client's calls, once it is shown
-        self._received: list[str] = []
-        self._begun = False  # whether the arguments have begun, but for white space
-        self._held = False  # whether they wait, for they do not begin like an object
-        self._sent = 0  # how many of `_received` went to the client
-        self._settled = False
 
     def announce(self, item: Mapping[str, Any]) -> None:
         """Take what an item says of its call: type, name, and id."""
@@ -131,36 +114,19 @@ class ToolCall:
         call_id = item.get("call_id") or item.get("id")
         self._id = call_id if isinstance(call_id, str) else None
         self._name = self._calls.name(name)
-        self._custom = item.get("type") == "custom_tool_call"
+        self._custom = self._arguments.free = item.get("type") == "custom_tool_call"
         self._initial = self._argument(item)
         if not self._is_wrapper():
             self._show()
 
     def delta(self, text: str) -> None:
         """Take more of the arguments."""
-        if self._settled:
-            return
-        self._received.append(text)
-        if not self._begun:
-            text = text.lstrip()
-            self._begun = text != ""
-            self._held = not self._custom and not text.startswith("{")
+        self._arguments.add(text)
         self._flush()
 
     def settle(self, final: Any) -> None:
-        """Take the whole of the arguments, as the end of a call repeats it: what did not come before is passed on.
-
-        Deltas that do not lead up to it stay as they are, for they were sent.
-        """
-        whole = arguments_text(final)
-        if self._settled or not whole:
-            return
-        received = "".join(self._received)
-        if self._sent == 0:
-            self._received = [whole]
-        elif whole.startswith(received):
-            self._received.append(whole[len(received) :])
-        self._settled = True
+        """Take the whole of the arguments, as the end of a call repeats it."""
+        self._arguments.settle(arguments_text(final))
         self._flush()
 
     def close(self, item: Mapping[str, Any], complete: bool) -> None:
@@ -171,16 +137,16 @@ class ToolCall:
         """
         self.announce(item)
         self.settle(self._argument(item))
-        self.settle(None if self._received else self._initial)
-        self._settled = True
-        whole = "".join(self._received)
+        if not self._arguments.whole:
+            self.settle(self._initial)
+        self._arguments.close()
         if self._index is None and self._name is not None and self._is_wrapper():
-            if self._calls.unwrap(self._id, whole):
+            if self._calls.unwrap(self._id, self._arguments.whole):
                 return
             self._show()
         self._flush()
         if complete and self._index is not None:
-            self._complete(whole)
+            self._complete(self._index)
 
     def _is_wrapper(self) -> bool:
         return not self._custom and self._name is not None and self._calls.is_wrapper(self._name)
@@ -196,23 +162,23 @@ class ToolCall:
 
     def _flush(self) -> None:
         """Send what may be sent."""
-        if self._index is None or (self._held and not self._settled):
+        if self._index is None:
             return
-        text = "".join(self._received[self._sent :])
+        first = not self._arguments.sent
+        text = self._arguments.take()
         if not text:
             return
         if self._custom and not self._as_input:
-            text = ("" if self._sent else '{"input":"') + _json.encode(text)[1:-1].decode()
-        self._sent = len(self._received)
+            text = ('{"input":"' if first else "") + _json.encode(text)[1:-1].decode()
         self._calls.sink.call_text(self._index, text)
 
-    def _complete(self, whole: str) -> None:
+    def _complete(self, index: int) -> None:
         """Send what makes the arguments JSON, so that `JSON.parse` takes those of a call that has none."""
-        assert self._index is not None
+        empty = not self._arguments.whole
         if self._custom and not self._as_input:
-            self._calls.sink.call_text(self._index, '"}' if whole else '{"input":""}')
-        elif not self._custom and not whole:
-            self._calls.sink.call_text(self._index, "{}")
+            self._calls.sink.call_text(index, '{"input":""}' if empty else '"}')
+        elif not self._custom and empty:
+            self._calls.sink.call_text(index, "{}")
 
 
 def arguments_text(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from oaiproxy.api.errors import BadRequest
@@ -12,7 +11,7 @@ from oaiproxy.models import Capabilities, Catalogue, parse_alias
 from oaiproxy.models.alias import SETTINGS
 
 
-@implementer(IPlugin, IRequestTransform)
+@implementer(IRequestTransform)
 class ModelAlias:
     """Resolves model aliases; see `oaiproxy.models.alias` for their grammar."""
 

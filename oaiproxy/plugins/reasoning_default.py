@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from oaiproxy.api.request import ApiRequest, ModelChoice, PortKind
@@ -27,7 +26,7 @@ SMALL_BUDGET = 1024
 SAMPLING_FIELDS = ("temperature", "top_p", "logprobs", "top_logprobs")
 
 
-@implementer(IPlugin, IRequestTransform)
+@implementer(IRequestTransform)
 class ReasoningDefault:
     """Adds ``reasoning`` to chat requests for models that reason."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from oaiproxy.api.request import ApiRequest, PortKind
@@ -17,7 +16,7 @@ from oaiproxy.plugins.reasoning_default import effective_effort, has_less_than
 TINY_BUDGET = 256
 
 
-@implementer(IPlugin, IRequestTransform)
+@implementer(IRequestTransform)
 class WebSearchDefault:
     """Adds the ``web_search`` tool, unless the operator turned that off (`Settings.auto_web_search`)."""
 

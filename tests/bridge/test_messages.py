@@ -62,7 +62,7 @@ class RoleTests(SynchronousTestCase):
             [
                 {"role": "developer", "content": "1"},
                 {"role": "user", "content": "2"},
-                {"role": "assistant", "content": "3"},
+                {"type": "message", "role": "assistant", "content": "3"},
                 {"role": "developer", "content": "4"},
                 {"role": "user", "content": "5"},
             ],
@@ -117,12 +117,16 @@ class NameTests(SynchronousTestCase):
 
 
 class AssistantTests(SynchronousTestCase):
+    def test_a_message_says_that_it_is_one(self) -> None:
+        made = items(USER, {"role": "assistant", "content": "Hi!"})
+        self.assertEqual(made[1], {"type": "message", "role": "assistant", "content": "Hi!"})
+
     def test_text_comes_before_the_calls_of_the_same_message(self) -> None:
         made = items(USER, calling(("c1", "f"), ("c2", "g"), content="Let me see."), result("c1"), result("c2"))
         self.assertEqual(
             made[1:],
             [
-                {"role": "assistant", "content": "Let me see."},
+                {"type": "message", "role": "assistant", "content": "Let me see."},
                 call_item("c1", "f"),
                 call_item("c2", "g"),
                 output_item("c1"),
@@ -142,14 +146,14 @@ class AssistantTests(SynchronousTestCase):
     def test_text_parts_are_joined(self) -> None:
         parts = [{"type": "text", "text": "a"}, {"type": "output_text", "text": "b"}]
         self.assertEqual(
-            items(USER, {"role": "assistant", "content": parts})[1], {"role": "assistant", "content": "a\nb"}
+            items(USER, {"role": "assistant", "content": parts})[1], {"type": "message", "role": "assistant", "content": "a\nb"}
         )
 
     def test_a_refusal_is_kept(self) -> None:
         refusal = {"type": "refusal", "refusal": "No."}
         for message in ({"refusal": "No."}, {"content": [refusal]}, {"content": None, "refusal": "No."}):
             made = items(USER, {"role": "assistant", **message})
-            self.assertEqual(made[1], {"role": "assistant", "content": [refusal]})
+            self.assertEqual(made[1], {"type": "message", "role": "assistant", "content": [refusal]})
 
     def test_a_refusal_follows_the_text(self) -> None:
         made = items(USER, {"role": "assistant", "content": "Hm.", "refusal": "No."})
@@ -165,7 +169,7 @@ class AssistantTests(SynchronousTestCase):
             "reasoning": "r",
             "reasoning_details": [],
         }
-        self.assertEqual(items(USER, message)[1], {"role": "assistant", "content": "a"})
+        self.assertEqual(items(USER, message)[1], {"type": "message", "role": "assistant", "content": "a"})
 
     def test_images_move_into_a_user_message_before_the_calls(self) -> None:
         message = calling(("c", "f"), content=[{"type": "text", "text": "Here:"}, IMAGE], images=[IMAGE])
@@ -174,7 +178,7 @@ class AssistantTests(SynchronousTestCase):
         self.assertEqual(
             items(USER, message, result("c"))[1:],
             [
-                {"role": "assistant", "content": "Here:"},
+                {"type": "message", "role": "assistant", "content": "Here:"},
                 {"role": "user", "content": [INPUT_IMAGE, INPUT_IMAGE]},
                 call_item("c"),
                 output_item("c"),
@@ -183,13 +187,13 @@ class AssistantTests(SynchronousTestCase):
 
     def test_a_phase_is_kept_where_the_client_has_one(self) -> None:
         made = items(USER, {"role": "assistant", "content": "a", "phase": "commentary"})
-        self.assertEqual(made[1], {"role": "assistant", "content": "a", "phase": "commentary"})
+        self.assertEqual(made[1], {"type": "message", "role": "assistant", "content": "a", "phase": "commentary"})
 
     def test_what_is_no_phase_is_ignored(self) -> None:
         odd: tuple[Any, ...] = ("later", [], {}, 1)
         for phase in odd:
             made = items(USER, {"role": "assistant", "content": "a", "phase": phase})
-            self.assertEqual(made[1], {"role": "assistant", "content": "a"})
+            self.assertEqual(made[1], {"type": "message", "role": "assistant", "content": "a"})
 
     def test_a_leading_block_of_thoughts_is_stripped_in_think_mode_only(self) -> None:
         thoughts = "<think>\nSo...\n</think>\n\n"
@@ -233,7 +237,7 @@ class PairingTests(SynchronousTestCase):
 
     def test_text_between_a_call_and_its_result_stays(self) -> None:
         made = items(USER, calling(("a", "f")), {"role": "assistant", "content": "Wait."}, result("a"))
-        self.assertEqual(made[1:], [call_item("a"), {"role": "assistant", "content": "Wait."}, output_item("a")])
+        self.assertEqual(made[1:], [call_item("a"), {"type": "message", "role": "assistant", "content": "Wait."}, output_item("a")])
 
     def test_a_result_without_an_id_answers_the_oldest_call_of_the_newest_message(self) -> None:
         made = items(

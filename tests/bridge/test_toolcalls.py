@@ -234,7 +234,8 @@ class WrapperTests(SynchronousTestCase):
 
     def test_with_any_other_call_in_it_it_stays_whole(self) -> None:
         mixed: list[tuple[str, Any]] = [("functions.f", {}), ("functions.g", {})]
-        for uses in (mixed, [("web.run", {})], []):
+        foreign: list[tuple[str, Any]] = [("web.run", {})]
+        for uses in (mixed, foreign, mixed[:0]):
             [(id, name, _)] = self.wrapped(*uses)
             self.assertEqual((id, name), ("c", "parallel"))
 

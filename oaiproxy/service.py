@@ -1,0 +1,202 @@
+"""Settings become a running service: the one place where the parts are put together."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from oaiproxy import __version__
+from oaiproxy.demo import demo_site
+from oaiproxy.interfaces import IExchangeObserver
+from oaiproxy.models import Catalogue, CatalogueError
+from oaiproxy.observe.traffic import TrafficLog
+from oaiproxy.relay import UpstreamClient
+from oaiproxy.settings import DEMO, Port, Settings
+from oaiproxy.transforms import BrokenPlugin, Pipeline
+from oaiproxy.web import PortContext, ProxySite, resource_tree
+
+#: A machine without IPv6 says one of these of ``::1``.
+_NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+
+
+class StartFailed(SystemExit, Exception):
+    """The service cannot start; the process ends with status 1 and this one line on stderr.
+
+    A SystemExit, so that nobody prints a traceback; an Exception, so that twistd removes its pid file first and passes
+    the line on from a daemon that it started.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = 1
+        # twistd has made sys.stderr a part of its log by now
+        if sys.__stderr__ is not None:
+            print(message, file=sys.__stderr__)
+
+
+class ProxyService(MultiService):
+    """The proxy: its ports, and what they share.
+
+    @ivar addresses: where each kind of port listens, as base URLs or, for sockets that have none, as descriptions.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, settings: Settings, pipeline: Pipeline, broken: Sequence[BrokenPlugin] = ()
+    ) -> None:
+        """
+        @param reactor: for sockets and time.
+        @param settings: what the service is told.
+        @param pipeline: the request transforms.
+        @param broken: plugins that could not be loaded; they are named in the log.
+        @raise StartFailed: an endpoint description is wrong.
+        """
+        super().__init__()
+        self._reactor = reactor
+        self._settings = settings
+        self._pipeline = pipeline
+        self._broken = broken
+        self._endpoints = [(port, text, self._endpoint(text)) for port in settings.ports for text in port.endpoints]
+        self._listening: list[IListeningPort] = []
+        self._upstream: UpstreamClient | None = None
+        self.addresses: list[tuple[Port, str]] = []
+
+    def _endpoint(self, text: str) -> IStreamServerEndpoint:
+        try:
+            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
+        except Exception as e:
+            raise StartFailed(f"oaiproxy: {text!r} is no endpoint to listen on: {e}") from None
+        return endpoint
+
+    def privilegedStartService(self) -> None:
+        """Open the ports while the process may still open low ones."""
+        self._open()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        if not self._listening:
+            # `twist` knows no privileged start
+            self._open()
+        super().startService()
+
+    def stopService(self) -> Deferred[Any]:
+        """Close the ports, the idle connections and the log."""
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        closing = [Deferred.fromCoroutine(_stop(port)) for port in self._listening]
+        self._listening = []
+        await gatherResults(closing)
+        if self._upstream is not None:
+            await self._upstream.close()
+        await super().stopService()
+
+    def _open(self) -> None:
+        """Put the parts together and listen.
+
+        @raise StartFailed: a port is taken, or the traffic log cannot be written.
+        """
+        settings = self._settings
+        for plugin in self._broken:
+            self._log.error("plugin {name} is left out: {reason}", name=plugin.name, reason=plugin.reason)
+        observers: list[IExchangeObserver] = []
+        if settings.log_file is not None:
+            traffic = TrafficLog(settings.log_file, self._reactor)
+            try:
+                traffic.open()
+            except OSError as e:
+                raise StartFailed(f"oaiproxy: {e}") from None
+            traffic.setServiceParent(self)
+            observers.append(traffic)
+        models = self._models()
+        url = self._open_demo() if settings.upstream == DEMO else settings.upstream
+        self._upstream = UpstreamClient(self._reactor, url, settings.timeouts)
+        sites = {
+            port: ProxySite(
+                resource_tree(
+                    PortContext(
+                        kind=port.kind,
+                        settings=settings,
+                        models=models,
+                        pipeline=self._pipeline,
+                        upstream=self._upstream,
+                        clock=self._reactor,
+                        observers=observers,
+                    )
+                ),
+                port.kind.value,
+            )
+            for port in settings.ports
+        }
+        for port, text, endpoint in self._endpoints:
+            listening = self._listen(endpoint, text, sites[port], optional=text in port.optional)
+            if listening is not None:
+                self.addresses.append((port, _address(listening, text)))
+        for port, address in self.addresses:
+            self._log.info("{kind} port: {address}", kind=port.kind.value, address=address)
+        upstream = "the embedded demo" if settings.upstream == DEMO else settings.upstream
+        self._log.info("oaiproxy {version} is ready; upstream: {upstream}", version=__version__, upstream=upstream)
+
+    def _models(self) -> Catalogue:
+        path = self._settings.models_file
+        if path is None:
+            return Catalogue.builtin()
+        try:
+            return Catalogue.load(path)
+        except CatalogueError as e:
+            self._log.error("{error}; the built-in model list is served instead", error=str(e))
+            return Catalogue.builtin()
+
+    def _open_demo(self) -> str:
+        text = "tcp:0:interface=127.0.0.1:backlog=1024"
+        listening = self._listen(self._endpoint(text), text, demo_site(self._reactor), optional=False)
+        assert listening is not None
+        return _address(listening, text)
+
+    def _listen(
+        self, endpoint: IStreamServerEndpoint, text: str, factory: IProtocolFactory, *, optional: bool
+    ) -> IListeningPort | None:
+        factory.noisy = False  # type: ignore[attr-defined]
+        results: list[Any] = []
+        # the endpoints of sockets give their result at once; a mistake has to be known before the process goes on
+        endpoint.listen(factory).addBoth(results.append)
+        result = results[0] if results else Failure(RuntimeError("it does not open at once"))
+        if not isinstance(result, Failure):
+            self._listening.append(result)
+            return result  # type: ignore[no-any-return]
+        error = result.value
+        if isinstance(error, CannotListenError):
+            cause = error.socketError
+            if optional and getattr(cause, "errno", None) in _NO_SUCH_ADDRESS:
+                return None
+            reason = getattr(cause, "strerror", None) or str(cause)
+        else:
+            reason = str(error)
+        raise StartFailed(f"oaiproxy: cannot listen on {text}: {reason}")
+
+
+async def _stop(port: IListeningPort) -> None:
+    stopping = port.stopListening()
+    if stopping is not None:
+        await stopping
+
+
+def _address(port: IListeningPort, text: str) -> str:
+    """How people reach a port: a base URL where it has one."""
+    where = port.getHost()
+    host = getattr(where, "host", None)
+    if host is None:
+        return text
+    scheme = "https" if text.startswith(("ssl:", "tls:")) else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{getattr(where, 'port', 0)}/v1"
