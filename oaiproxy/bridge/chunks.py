@@ -16,11 +16,8 @@ class ChunkSink:
 
     def __init__(self, plan: AnswerPlan) -> None:
         self._plan = plan
-        self._reasoning = (
-            ReasoningField.REASONING
-            if plan.reasoning_field is ReasoningField.REASONING
-            else (ReasoningField.REASONING_CONTENT)
-        )
+        own = plan.reasoning_field is ReasoningField.REASONING
+        self._reasoning = "reasoning" if own else "reasoning_content"
         self._out: list[bytes] = []
         self._custom: set[int] = set()
         self._images = 0

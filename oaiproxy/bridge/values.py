@@ -88,7 +88,8 @@ def _with_token(entries: Any) -> list[JsonObject]:
 
 def _logprob(entry: Mapping[str, Any]) -> JsonObject:
     token, value, encoded = entry["token"], entry.get("logprob"), entry.get("bytes")
-    if not isinstance(encoded, list) or (token and not encoded):
+    known = isinstance(encoded, list) and all(byte.__class__ is int for byte in encoded)
+    if not known or (token and not encoded):
         # a replacement character stands for a part of a character: the bytes are not known
         encoded = None if "\ufffd" in token else list(token.encode())
     # -9999.0 is the API's own value for "very unlikely"

@@ -146,7 +146,8 @@ class AssistantTests(SynchronousTestCase):
     def test_text_parts_are_joined(self) -> None:
         parts = [{"type": "text", "text": "a"}, {"type": "output_text", "text": "b"}]
         self.assertEqual(
-            items(USER, {"role": "assistant", "content": parts})[1], {"type": "message", "role": "assistant", "content": "a\nb"}
+            items(USER, {"role": "assistant", "content": parts})[1],
+            {"type": "message", "role": "assistant", "content": "a\nb"},
         )
 
     def test_a_refusal_is_kept(self) -> None:
@@ -237,7 +238,9 @@ class PairingTests(SynchronousTestCase):
 
     def test_text_between_a_call_and_its_result_stays(self) -> None:
         made = items(USER, calling(("a", "f")), {"role": "assistant", "content": "Wait."}, result("a"))
-        self.assertEqual(made[1:], [call_item("a"), {"type": "message", "role": "assistant", "content": "Wait."}, output_item("a")])
+        self.assertEqual(
+            made[1:], [call_item("a"), {"type": "message", "role": "assistant", "content": "Wait."}, output_item("a")]
+        )
 
     def test_a_result_without_an_id_answers_the_oldest_call_of_the_newest_message(self) -> None:
         made = items(
