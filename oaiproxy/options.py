@@ -47,6 +47,7 @@ class Options(usage.Options):
     )
     optFlags = [
         ["disable-auto-web-search", None, "the bridge adds no web_search tool to requests that name no tools"],
+        ["strict", None, "refuse what would be dropped with a warning"],
         ["list-transforms", None, "show the request transforms that were found, in the order they run, and exit"],
     ]
     optParameters = [
@@ -54,6 +55,7 @@ class Options(usage.Options):
         ["upstream", None, "https://api.openai.com/v1", "base URL of the upstream, or: demo"],
         ["models", None, None, "model list to serve [default: models.json here, else the built-in list]"],
         ["log", None, None, "write all traffic to this file, keys masked; begun anew at each start"],
+        ["keepalive", None, "15", "seconds of silence after which a stream is kept alive; 0 never"],
         [
             "reasoning-field",
             None,
@@ -110,6 +112,8 @@ class Options(usage.Options):
             models_file=self._models(),
             log_file=Path(self["log"]) if self["log"] else None,
             auto_web_search=not self["disable-auto-web-search"],
+            strict=bool(self["strict"]),
+            keepalive=_checked("keepalive", _seconds, self["keepalive"]),
             reasoning_field=_checked("reasoning-field", _reasoning_field, self["reasoning-field"]),
         )
 
@@ -138,6 +142,16 @@ class Options(usage.Options):
         if self["models"]:
             return Path(self["models"])
         return DEFAULT_MODELS if DEFAULT_MODELS.is_file() else None
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{value!r} is no number of seconds") from None
+    return seconds
 
 
 def _reasoning_field(value: str) -> ReasoningField:

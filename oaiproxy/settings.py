@@ -62,6 +62,9 @@ class Settings:
     @ivar log_file: the traffic log, or None for none.
     @ivar auto_web_search: whether the bridge adds the ``web_search`` tool where a request names no tools.
     @ivar reasoning_field: where reasoning summaries go in chat answers.
+    @ivar strict: whether a request is refused where something of it would be dropped with a warning.
+    @ivar keepalive: after how many seconds of silence a stream is kept alive; 0 for never.
+    @ivar profile: the client profile that all clients get, or None for the one that fits the User-Agent.
     @ivar timeouts: how long an upstream may take.
     """
 
@@ -71,6 +74,9 @@ class Settings:
     log_file: Path | None = None
     auto_web_search: bool = True
     reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT
+    strict: bool = False
+    keepalive: float = 15.0
+    profile: str | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 

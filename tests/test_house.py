@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"api"},
     "rules": {"api"},
     "bridge": {"api", "models", "rules"},
+    "clients": {"api"},
     "settings": {"api"},
     # for annotations only
     "interfaces": {"api", "models", "settings"},
@@ -25,15 +26,38 @@ MAY_IMPORT: dict[str, set[str]] = {
     "relay": {"api", "interfaces", "settings"},
     "observe": {"api", "interfaces", "settings"},
     "demo": {"api"},
-    "web": {"api", "bridge", "interfaces", "models", "observe", "relay", "rules", "settings", "transforms"},
-    "options": {"__init__", "api", "settings"},
-    "service": {"__init__", "api", "demo", "interfaces", "models", "observe", "relay", "settings", "transforms", "web"},
+    "web": {"api", "bridge", "clients", "interfaces", "models", "observe", "relay", "rules", "settings", "transforms"},
+    "options": {"__init__", "api", "clients", "settings"},
+    "service": {
+        "__init__",
+        "api",
+        "clients",
+        "demo",
+        "interfaces",
+        "models",
+        "observe",
+        "relay",
+        "settings",
+        "transforms",
+        "web",
+    },
     "maker": {"options", "service", "transforms"},
-    "__main__": {"__init__", "bridge", "maker", "models", "options", "service", "settings", "transforms"},
+    "__main__": {
+        "__init__",
+        "api",
+        "bridge",
+        "clients",
+        "maker",
+        "models",
+        "options",
+        "service",
+        "settings",
+        "transforms",
+    },
 }
 
 #: Rooms without I/O: nothing of Twisted's in them but what needs no reactor.
-NO_REACTOR = {"api", "bridge", "models", "rules"}
+NO_REACTOR = {"api", "bridge", "clients", "models", "rules"}
 
 
 def modules() -> Iterator[tuple[str, str, ast.Module]]:

@@ -25,6 +25,10 @@ class BodyTranslator(Protocol):
     def finished(self) -> bool:
         """True once the client's body is complete; further input is ignored."""
 
+    @property
+    def cut_short(self) -> bool:
+        """True where the client's body was completed before upstream's, so that the rest of it is of no use."""
+
     def feed(self, data: bytes) -> bytes:
         """Take a piece of the upstream's body and return what the client gets for it, which may be nothing.
 

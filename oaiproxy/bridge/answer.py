@@ -67,6 +67,11 @@ class _ObjectTranslator:
         """True once the client's body is complete; further input is ignored."""
         return self._finished
 
+    @property
+    def cut_short(self) -> bool:
+        """False: an object is whole before it is translated."""
+        return False
+
     def feed(self, data: bytes) -> bytes:
         """Take a piece of the upstream's body; nothing comes of it before the end.
 
@@ -151,7 +156,7 @@ def answer_translator(plan: AnswerPlan, content_type: str) -> BodyTranslator:
         what it was asked for.
     """
     kind = content_type.partition(";")[0].strip().lower()
-    streams = plan.stream
+    streams = plan.asks_stream
     if kind == "text/event-stream":
         streams = True
     elif kind == "application/json" or kind.endswith("+json"):

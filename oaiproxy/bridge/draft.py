@@ -36,6 +36,7 @@ class Draft:
     @ivar legacy_functions: the client speaks ``functions`` rather than ``tools``.
     @ivar logprobs: the answer has to have log probabilities.
     @ivar max_tokens_field: the name under which the client set a limit on tokens.
+    @ivar stop: the client's stop sequences.
     @ivar stream: the client wants chunks.
     @ivar include_usage: the client wants the usage chunk.
     """
@@ -54,6 +55,7 @@ class Draft:
     legacy_functions: bool = False
     logprobs: bool = False
     max_tokens_field: str = "max_completion_tokens"
+    stop: tuple[str, ...] = ()
     stream: bool = False
     include_usage: bool = False
 

@@ -86,7 +86,7 @@ FIELDS = _table(
     Field("safety_identifier", Fate.CARRIED, "Hashed if longer than 64 characters.", "safety_identifier"),
     Field("seed", Fate.DROPPED, "Responses has no seed."),
     Field("service_tier", Fate.CARRIED, "As it is.", "service_tier", as_string),
-    Field("stop", Fate.DROPPED, "Responses has no stop sequences.", neutral=([], "")),
+    Field("stop", Fate.EMULATED, "The text ends before the first of them, and upstream is cancelled."),
     Field("store", Fate.TRANSLATED, "False unless the client says true, as Chat has it.", "store"),
     Field("stream", Fate.CARRIED, "As it is.", "stream"),
     Field("stream_options", Fate.TRANSLATED, "The usage chunk is made here; padding is off.", "stream_options"),

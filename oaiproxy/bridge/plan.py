@@ -20,6 +20,7 @@ class AnswerPlan:
     @ivar hosted_tools: types of the hosted tools that the client itself asked for (``local_shell``, ``computer``, ...).
     @ivar names: upstream's name of a tool -> the client's, for those names that upstream would not have taken.
     @ivar logprobs: the client asked for log probabilities.
+    @ivar stop: the text ends before the first of these; upstream knows nothing of them.
     @ivar reasoning_field: where reasoning summaries go.
     @ivar max_tokens_field: the field in which the client named its token limit, so that an upstream's complaint about
         ``max_output_tokens`` names that one.
@@ -35,10 +36,17 @@ class AnswerPlan:
     hosted_tools: frozenset[str] = frozenset()
     names: Mapping[str, str] = field(default_factory=dict)
     logprobs: bool = False
+    stop: tuple[str, ...] = ()
     reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT
     max_tokens_field: str = "max_completion_tokens"
     model: str = ""
     created: int = 0
+
+    @property
+    def asks_stream(self) -> bool:
+        """Whether upstream is asked for a stream: also for a client that wants none, where the answer may have to be
+        cut short."""
+        return self.stream or bool(self.stop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,7 @@ def _plan(draft: Draft) -> AnswerPlan:
         hosted_tools=draft.hosted_tools,
         names=dict(draft.names.reverse),
         logprobs=draft.logprobs,
+        stop=draft.stop,
         reasoning_field=draft.reasoning_field,
         max_tokens_field=draft.max_tokens_field,
         model=draft.body["model"],
@@ -136,6 +137,9 @@ def _by_table(draft: Draft) -> None:
 
 
 # ---------------------------------------------------------------- steps
+
+#: As many stop sequences Chat Completions takes (schema ``StopConfiguration``).
+MAX_STOPS = 4
 
 _STREAM_FLAGS = frozenset({"include_usage", "include_obfuscation"})
 
@@ -185,10 +189,12 @@ def _delivery(draft: Draft) -> None:
             draft.notes.unknown(f"stream_options.{name}")
         elif value is not None:
             flags[name] = as_boolean(value, f"stream_options.{name}")
-    if stream is not None:
-        draft.body["stream"] = stream
     if stream:
         draft.stream, draft.include_usage = True, flags.get("include_usage", False)
+    if stream is not None or draft.stop:
+        # after a stop sequence upstream need not go on, which only a stream can be spared
+        draft.body["stream"] = bool(stream or draft.stop)
+    if draft.body.get("stream"):
         # padding against eavesdroppers costs bytes on a line that is encrypted anyway
         draft.body["stream_options"] = {"include_obfuscation": flags.get("include_obfuscation", False)}
     if draft.read("background", as_boolean):
@@ -214,6 +220,20 @@ def _one_answer(draft: Draft) -> None:
         param="n",
         code="unsupported_value",
     )
+
+
+def _stops(draft: Draft) -> None:
+    """Stop sequences: the answer's translator ends the text before the first of them."""
+    given = draft.given.get("stop")
+    stops = [given] if isinstance(given, str) else draft.read("stop", as_array) or []
+    if len(stops) > MAX_STOPS:
+        raise BadRequest(
+            f"Invalid 'stop': array too long. Expected an array with maximum length {MAX_STOPS}, but got an array with "
+            f"length {len(stops)} instead.",
+            param="stop",
+            code="array_above_max_length",
+        )
+    draft.stop = tuple(stop for i, stop in enumerate(stops) if as_string(stop, f"stop[{i}]"))
 
 
 def _text_only(draft: Draft) -> None:
@@ -259,6 +279,7 @@ class Step:
 STEPS = (
     Step(("model",), _model),
     Step(("n",), _one_answer),
+    Step(("stop",), _stops),
     Step(("modalities", "audio"), _text_only),
     Step(("tools", "functions", "web_search_options"), translate_tools),
     Step(("tool_choice", "function_call", "parallel_tool_calls"), translate_tool_choice),

@@ -33,6 +33,11 @@ class _EventTranslator:
         """True once the client's body is complete; further input is ignored."""
         return self._turn.finished
 
+    @property
+    def cut_short(self) -> bool:
+        """True where a stop sequence ended the client's body before upstream ended its own."""
+        return self._turn.stopped
+
     def feed(self, data: bytes) -> bytes:
         """Take a piece of the upstream's body and return what the client gets for it.
 
@@ -47,6 +52,8 @@ class _EventTranslator:
         try:
             for event in self._decoder.feed(data):
                 self._take(event)
+                if self._turn.stopped and not self._turn.finished:
+                    self._turn.stop()
                 if self._turn.finished:
                     break
         except ApiError as e:

@@ -20,6 +20,7 @@ from oaiproxy.bridge.failures import event_error
 from oaiproxy.bridge.plan import AnswerPlan
 from oaiproxy.bridge.slots import Kind, Part, Slot, Slots
 from oaiproxy.bridge.toolcalls import CallSink, ClientCalls, ToolCall, show_hosted_call
+from oaiproxy.bridge.until import Until
 from oaiproxy.bridge.values import chat_logprobs, chat_moderation, chat_usage, citation, image_url
 
 #: What stands between two items' texts, and between two parts of a summary.
@@ -93,6 +94,7 @@ class Turn:
     @ivar slots: the output items so far.
     @ivar begun: whether the sink was told anything, that is, whether upstream showed that it took the request.
     @ivar finished: whether the turn is over.
+    @ivar stopped: whether a stop sequence came; what upstream says after it is left out.
     """
 
     def __init__(self, plan: AnswerPlan, sink: Sink) -> None:
@@ -100,12 +102,15 @@ class Turn:
         self.slots = Slots()
         self.begun = False
         self.finished = False
+        self.stopped = False
         self._sink = sink
+        self._until = Until(plan.stop) if plan.stop else None
         self._calls = ClientCalls(plan, self)
         self._head = ResponseHead()
         self._seed = b""
         self._name = ""  # of the response, for ids
         self._length = 0  # of the content, in characters
+        self._shown = 0  # of the content that the sink was told
         self._spoke: Slot | None = None  # the item that the last of the content is of
         self._refused: Slot | None = None
         self._thought: Part | None = None  # the part that the last of the reasoning is of
@@ -148,16 +153,18 @@ class Turn:
         part = slot.part(index)
         if slot is not self._spoke:
             if self._spoke is not None:
-                self._content(SEPARATOR, None)
+                self._say(SEPARATOR, None)
             self._spoke = slot
         if not part.sent:
             part.sent = True
             part.start = self._length
-        self._content(text, chat_logprobs(logprobs) if logprobs and self.plan.logprobs else None)
+        self._say(text, chat_logprobs(logprobs) if logprobs and self.plan.logprobs else None)
 
     def refuse(self, slot: Slot, index: int, text: str) -> None:
         """More of a message's refusal."""
-        self._leave_thoughts()
+        if self.stopped:
+            return
+        self._pause()
         if slot is not self._refused:
             text = SEPARATOR + text if self._refused is not None else text
             self._refused = slot
@@ -172,7 +179,7 @@ class Turn:
         """
         if slot.raw is None:
             slot.raw = raw
-        if slot.raw is not raw:
+        if slot.raw is not raw or self.stopped:
             return
         part = slot.part(index)
         part.sent = True
@@ -200,7 +207,28 @@ class Turn:
 
     def _content(self, text: str, logprobs: list[JsonObject] | None) -> None:
         self._length += len(text)
-        self._sink.content(text, logprobs)
+        self._show(text, logprobs)
+
+    def _say(self, text: str, logprobs: list[JsonObject] | None) -> None:
+        """Content that the model meant as such, up to a stop sequence."""
+        until = self._until
+        if until is None:
+            self._content(text, logprobs)
+        elif not self.stopped:
+            self._length += len(text)
+            self._show(*until.feed(text, logprobs))
+            self.stopped = until.hit
+
+    def _show(self, text: str, logprobs: list[JsonObject] | None) -> None:
+        if text:
+            self._shown += len(text)
+            self._sink.content(text, logprobs)
+
+    def _pause(self) -> None:
+        """Something else than content comes: what was held back of it was no stop sequence."""
+        self._leave_thoughts()
+        if self._until is not None and not self.stopped:
+            self._show(*self._until.flush())
 
     def _leave_thoughts(self) -> None:
         if self._thinking:
@@ -217,12 +245,16 @@ class Turn:
 
     def open_call(self, index: int, id: str, name: str, custom: bool) -> None:
         """A call begins (`CallSink`)."""
-        self._leave_thoughts()
+        if self.stopped:
+            return
+        self._pause()
         # the client has to name the call in its answer
         self._sink.open_call(index, id or f"call_{self._name}_{index}", name, custom)
 
     def call_text(self, index: int, text: str) -> None:
         """More of a call (`CallSink`)."""
+        if self.stopped:
+            return
         self._sink.call_text(index, text)
 
     # -- items
@@ -281,8 +313,8 @@ class Turn:
         kind = item.get("type")
         if kind == "image_generation_call":
             url = image_url(item)
-            if url is not None:
-                self._leave_thoughts()
+            if url is not None and not self.stopped:
+                self._pause()
                 self._sink.image(url)
         elif kind == "mcp_approval_request":
             # a chat client has no means to approve, and would see an answer without a word
@@ -326,7 +358,7 @@ class Turn:
         for slot in self.slots:
             if slot.call is not None and not slot.closed:
                 slot.call.close({}, status == "completed")
-        self._leave_thoughts()
+        self._pause()
         self.finished = True
         self._sink.finish(
             Ending(
@@ -334,11 +366,21 @@ class Turn:
                 list(self._citations()),
                 chat_usage(response.usage),
                 self._extra(response),
-                response.metadata if isinstance(response.metadata, dict) and response.metadata else None,
+                _strings(response.metadata),
             )
         )
 
+    def stop(self) -> None:
+        """A stop sequence came in a stream: the client's turn is over, whatever upstream has still to say.
+
+        Upstream's usage is not known then.
+        """
+        self.finished = True
+        self._sink.finish(Ending(FinishReason.STOP, list(self._citations())))
+
     def _finish_reason(self, status: str, response: Response) -> FinishReason:
+        if self.stopped:
+            return FinishReason.STOP
         if status == "incomplete":
             details = response.incomplete_details
             reason = details.get("reason") if isinstance(details, dict) else None
@@ -352,8 +394,12 @@ class Turn:
             for _, part in sorted(slot.parts.items()):
                 for annotation in part.annotations:
                     cited = citation(annotation, part.start)
-                    if cited is not None:
+                    if cited is not None and self._is_shown(cited):
                         yield cited
+
+    def _is_shown(self, cited: JsonObject) -> bool:
+        end = cited["url_citation"].get("end_index")
+        return not self.stopped or (isinstance(end, int) and end <= self._shown)
 
     @staticmethod
     def _extra(response: Response) -> JsonObject:
@@ -364,6 +410,12 @@ class Turn:
         if moderation is not None:
             extra["moderation"] = moderation
         return extra
+
+
+def _strings(metadata: Any) -> JsonObject | None:
+    """What of a response's metadata is as the schema has it, or None where there is none."""
+    pairs = metadata.items() if isinstance(metadata, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, str)} or None
 
 
 def _texts(parts: Any, kind: str, field: str) -> Iterator[tuple[int, JsonObject, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,10 +13,11 @@ from oaiproxy.api.errors import BadRequest
 from oaiproxy.api.headers import for_upstream, for_upstream_bridge
 from oaiproxy.api.request import ApiRequest, Body
 from oaiproxy.api.secrets import is_secret_header
+from oaiproxy.clients import DEFAULT, ClientProfile
 from oaiproxy.relay import BytesBody, FileBody, RequestBody
 from oaiproxy.transforms import TransformContext
 from oaiproxy.web.context import PortContext
-from oaiproxy.web.dialects import Call, Dialect
+from oaiproxy.web.dialects import Call, CallContext, Dialect
 from oaiproxy.web.paths import below_v1
 from oaiproxy.web.site import ProxyRequest
 
@@ -81,6 +83,11 @@ class Incoming:
                 return Outgoing(self.method, self._target, headers, BytesBody(raw))
         return Outgoing(self.method, self._target, headers, self._body_as_sent())
 
+    @property
+    def profile(self) -> ClientProfile:
+        """How to speak to this client."""
+        return DEFAULT
+
     def content(self) -> bytes:
         """The body's bytes."""
         if (data := self.in_memory()) is not None:
@@ -125,12 +132,15 @@ class Incoming:
 
     def _translated(self, dialect: Dialect) -> Outgoing:
         request = self._transformed()
-        call = dialect(request, self._port.models, self._port.settings)
+        context = CallContext(
+            settings=self._port.settings, models=self._port.models, profile=self.profile, now=int(time.time())
+        )
+        call = dialect(request, context)
         return Outgoing(
             method=b"POST",
             target=call.path + self._mark + self._query,
-            headers=for_upstream_bridge(self.headers, host=self._port.upstream.host, stream=call.stream),
-            body=BytesBody(call.body),
+            headers=for_upstream_bridge(self.headers, host=self._port.upstream.host, stream=call.asks_stream),
+            body=BytesBody(call.bodies[0]),
             call=call,
             warnings=request.warnings + call.warnings,
         )

@@ -125,7 +125,10 @@ class HandlingTests(SynchronousTestCase):
                 continue
             told = [warning for warning in translation.warnings if name in warning]
             body = json.loads(translation.body)
-            if upstream is None:
+            if known.fate is Fate.EMULATED:
+                self.assertEqual(told, [], name)
+                self.assertNotEqual(translation.plan, ask(**beside).plan, name)
+            elif upstream is None:
                 self.assertEqual(len(told), 1, (name, translation.warnings))
             else:
                 self.assertIn(upstream, body, name)
