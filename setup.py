@@ -24,7 +24,7 @@ setup(
     packages=find_packages(include=["oaiproxy", "oaiproxy.*"]),
     # One module, and no __init__.py: twisted.plugins is Twisted's own package.
     py_modules=["twisted.plugins.oaiproxy_plugin"],
-    package_data={"oaiproxy": ["py.typed"], "oaiproxy.models": ["*.json"]},
+    package_data={"oaiproxy": ["py.typed"], "oaiproxy.clients": ["*.json"], "oaiproxy.models": ["*.json"]},
     install_requires=[
         "twisted[tls]>=26.10",
         "treq>=26.7",

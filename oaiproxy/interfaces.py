@@ -54,6 +54,8 @@ class IRequestTransform(IPlugin):
 
         @param request: the request; its ``json`` is shared, do not change it in place.
         @param context: settings and models.
+        @return: what of it is for the client to know is told with ``request.warn``; something that the client asked for
+            and that is left out with ``request.warn_dropped``, which a strict bridge refuses.
         @raise oaiproxy.api.errors.ApiError: to refuse the request; the client gets that error.
         """
 

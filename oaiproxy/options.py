@@ -13,6 +13,7 @@ from twisted.python import usage
 from oaiproxy import __version__
 from oaiproxy.api.chat import ReasoningField
 from oaiproxy.api.request import PortKind
+from oaiproxy.clients import find_profile, profile_names
 from oaiproxy.settings import DEFAULT_PORTS, Port, Settings, port_at, upstream_url
 
 #: The model list that is read where none is named and the working directory has one.
@@ -59,8 +60,16 @@ class Options(usage.Options):
         [
             "reasoning-field",
             None,
-            ReasoningField.REASONING_CONTENT.value,
-            "where reasoning summaries go in chat answers: " + ", ".join(f.value for f in ReasoningField),
+            None,
+            "where reasoning summaries go in chat answers: "
+            + ", ".join(f.value for f in ReasoningField)
+            + " [default: as the client's profile says]",
+        ],
+        [
+            "profile",
+            None,
+            None,
+            "speak to all clients as to one: " + ", ".join(profile_names()) + " [default: by their User-Agent]",
         ],
     ]
     compData = usage.Completions(
@@ -68,6 +77,7 @@ class Options(usage.Options):
             "log": usage.CompleteFiles(),
             "models": usage.CompleteFiles("*.json"),
             "reasoning-field": usage.CompleteList([f.value for f in ReasoningField]),
+            "profile": usage.CompleteList(list(profile_names())),
         }
     )
 
@@ -114,7 +124,8 @@ class Options(usage.Options):
             auto_web_search=not self["disable-auto-web-search"],
             strict=bool(self["strict"]),
             keepalive=_checked("keepalive", _seconds, self["keepalive"]),
-            reasoning_field=_checked("reasoning-field", _reasoning_field, self["reasoning-field"]),
+            reasoning_field=_given("reasoning-field", _reasoning_field, self["reasoning-field"]),
+            profile=_given("profile", _profile, self["profile"]),
         )
 
     def _fill_from_environment(self) -> None:
@@ -159,6 +170,15 @@ def _reasoning_field(value: str) -> ReasoningField:
         return ReasoningField(value)
     except ValueError:
         raise ValueError(f"{value!r} is none of {', '.join(f.value for f in ReasoningField)}") from None
+
+
+def _profile(value: str) -> str:
+    return find_profile("", value).name
+
+
+def _given(option: str, parse: Any, value: str | None) -> Any:
+    """Like `_checked`, for an option that may be left out; an empty value is none."""
+    return _checked(option, parse, value) if value else None
 
 
 def _checked(option: str, parse: Any, value: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from oaiproxy import __version__
+from oaiproxy.bridge import Learnt
 from oaiproxy.demo import demo_site
 from oaiproxy.interfaces import IExchangeObserver
 from oaiproxy.models import Catalogue, CatalogueError
@@ -122,6 +124,8 @@ class ProxyService(MultiService):
         models = self._models()
         url = self._open_demo() if settings.upstream == DEMO else settings.upstream
         self._upstream = UpstreamClient(self._reactor, url, settings.timeouts)
+        # what one port learns of the upstream holds for all
+        learnt = Learnt(time.monotonic)
         sites = {
             port: ProxySite(
                 resource_tree(
@@ -133,6 +137,8 @@ class ProxyService(MultiService):
                         upstream=self._upstream,
                         clock=self._reactor,
                         observers=observers,
+                        learnt=learnt,
+                        profile=port.profile,
                     )
                 ),
                 port.kind.value,

@@ -32,11 +32,13 @@ class Port:
     @ivar endpoints: Twisted server endpoint descriptions; more than one where a bare port number means both loopback
         addresses.
     @ivar optional: those of them that are left out in silence where the machine has no such address.
+    @ivar profile: the client profile that this port's clients get, or None for what `Settings.profile` says.
     """
 
     kind: PortKind
     endpoints: tuple[str, ...]
     optional: frozenset[str] = frozenset()
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Settings:
     @ivar models_file: the model list, or None for the built-in one.
     @ivar log_file: the traffic log, or None for none.
     @ivar auto_web_search: whether the bridge adds the ``web_search`` tool where a request names no tools.
-    @ivar reasoning_field: where reasoning summaries go in chat answers.
+    @ivar reasoning_field: where reasoning summaries go in chat answers, or None for where the client's profile says.
     @ivar strict: whether a request is refused where something of it would be dropped with a warning.
     @ivar keepalive: after how many seconds of silence a stream is kept alive; 0 for never.
     @ivar profile: the client profile that all clients get, or None for the one that fits the User-Agent.
@@ -73,7 +75,7 @@ class Settings:
     models_file: Path | None = None
     log_file: Path | None = None
     auto_web_search: bool = True
-    reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT
+    reasoning_field: ReasoningField | None = None
     strict: bool = False
     keepalive: float = 15.0
     profile: str | None = None

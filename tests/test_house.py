@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": {
         "__init__",
         "api",
+        "bridge",
         "clients",
         "demo",
         "interfaces",
@@ -42,10 +43,24 @@ MAY_IMPORT: dict[str, set[str]] = {
         "web",
     },
     "maker": {"options", "service", "transforms"},
+    # commands that start no service; what they show is what a port does, so they ask its parts
+    "cli": {
+        "__init__",
+        "api",
+        "bridge",
+        "clients",
+        "models",
+        "observe",
+        "options",
+        "settings",
+        "transforms",
+        "web",
+    },
     "__main__": {
         "__init__",
         "api",
         "bridge",
+        "cli",
         "clients",
         "maker",
         "models",

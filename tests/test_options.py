@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oaiproxy.api.chat import ReasoningField
 from oaiproxy.api.request import PortKind
+from oaiproxy.clients import profile_names
 from oaiproxy.options import Options, variable
 from oaiproxy.settings import DEMO, Settings, port_at
 
@@ -36,7 +37,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(settings.upstream, "https://api.openai.com/v1")
         self.assertEqual((settings.models_file, settings.log_file), (None, None))
         self.assertTrue(settings.auto_web_search)
-        self.assertEqual(settings.reasoning_field, ReasoningField.REASONING_CONTENT)
+        self.assertEqual((settings.reasoning_field, settings.profile), (None, None))
 
     def test_naming_one_kind_leaves_the_other_out(self) -> None:
         self.assertEqual(parsed("--bridge", "6000").ports, (port_at(PortKind.BRIDGE, "6000"),))
@@ -55,12 +56,12 @@ class OptionsTests(SynchronousTestCase):
     def test_every_option_has_its_effect(self) -> None:
         settings = parsed(
             *("--upstream", "demo", "--models", "m.json", "--log", "t.jsonl", "--disable-auto-web-search"),
-            *("--reasoning-field", "think", "--interface", "10.0.0.1"),
+            *("--reasoning-field", "think", "--interface", "10.0.0.1", "--profile", "Xcode"),
         )
         self.assertEqual(settings.upstream, DEMO)
         self.assertEqual((settings.models_file, settings.log_file), (Path("m.json"), Path("t.jsonl")))
         self.assertFalse(settings.auto_web_search)
-        self.assertEqual(settings.reasoning_field, ReasoningField.THINK)
+        self.assertEqual((settings.reasoning_field, settings.profile), (ReasoningField.THINK, "xcode"))
         self.assertEqual(settings.ports[0].endpoints, ("tcp:5101:interface=10.0.0.1:backlog=1024",))
 
     def test_every_variable_has_its_effect(self) -> None:
@@ -73,6 +74,7 @@ class OptionsTests(SynchronousTestCase):
             OAIPROXY_LOG="t.jsonl",
             OAIPROXY_DISABLE_AUTO_WEB_SEARCH="true",
             OAIPROXY_REASONING_FIELD="none",
+            OAIPROXY_PROFILE="cursor",
         )
         self.assertEqual(
             [(p.kind, p.endpoints[0].split(":")[1]) for p in settings.ports],
@@ -81,7 +83,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(settings.upstream, "http://localhost:8080/v1")
         self.assertEqual((settings.models_file, settings.log_file), (Path("m.json"), Path("t.jsonl")))
         self.assertFalse(settings.auto_web_search)
-        self.assertEqual(settings.reasoning_field, ReasoningField.NONE)
+        self.assertEqual((settings.reasoning_field, settings.profile), (ReasoningField.NONE, "cursor"))
 
     def test_an_option_wins_over_its_variable(self) -> None:
         settings = parsed("--upstream", "demo", "--bridge", "1", OAIPROXY_UPSTREAM="http://x", OAIPROXY_BRIDGE="2")
@@ -97,6 +99,7 @@ class OptionsTests(SynchronousTestCase):
             (["--bridge", "no"], "--bridge: 'no'"),
             (["--upstream", "ftp://x"], "--upstream: 'ftp://x'"),
             (["--reasoning-field", "thoughts"], "--reasoning-field: 'thoughts'"),
+            (["--profile", "netscape"], "--profile: 'netscape' is none of the client profiles default, xcode, "),
             (["--colour"], "colour"),
             (["stray"], "'stray'"),
         ]:
@@ -106,6 +109,13 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn(said, line)
             self.assertTrue(line.startswith("oaiproxy: "), line)
             self.assertNotIn("\n", line)
+
+    def test_the_help_and_the_readme_name_every_client_profile(self) -> None:
+        readme = (ROOT / "README.md").read_text()
+        (row,) = (line for line in readme.splitlines() if line.startswith("| `--profile "))
+        self.assertIn(": " + ", ".join(f"`{name}`" for name in profile_names()) + ";", row)
+        # the help breaks its lines at hyphens as well
+        self.assertIn(",".join(profile_names()), "".join(str(Options({})).split()))
 
     def test_a_variable_for_a_flag_must_be_true_or_false(self) -> None:
         with self.assertRaises(SystemExit) as caught:

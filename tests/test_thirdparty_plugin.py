@@ -39,7 +39,7 @@ from oaiproxy.transforms import Pipeline, TransformContext, discover, listing, o
 found = discover()
 pipeline = Pipeline(order(found.transforms))
 context = TransformContext(Settings(), Catalogue.builtin())
-body = json.dumps({"model": "gpt-4.1-nano", "messages": [
+body = json.dumps({"model": "a-local-model", "messages": [
     {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]}).encode()
 report = {"home": oaiproxy.__file__, "broken": [plugin.name for plugin in found.broken],
           "listing": listing(pipeline, found.broken)}
@@ -54,7 +54,7 @@ json.dump(report, sys.stdout)
 
 #: The request after the transform.
 SHOUTED: dict[str, Any] = {
-    "model": "gpt-4.1-nano",
+    "model": "a-local-model",
     "messages": [
         {"role": "system", "content": "Be brief."},
         {"role": "system", "content": "Answer in capital letters."},
@@ -79,7 +79,10 @@ class InstalledTests(TestCase):
         self.assertEqual(report["passthrough"], {"names": ["shout"], "body": SHOUTED})
         self.assertEqual(
             report["bridge"],
-            {"names": ["model-alias", "reasoning-default", "web-search-default", "shout"], "body": SHOUTED},
+            {
+                "names": ["model-alias", "prompt-cache-default", "reasoning-default", "web-search-default", "shout"],
+                "body": SHOUTED,
+            },
         )
         self.assertIn("shout  last  oaiproxy.plugins.shout  /chat/completions", report["listing"])
 

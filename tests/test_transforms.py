@@ -521,7 +521,7 @@ class ListingTests(SynchronousTestCase):
             "passthrough ports:\n"
             f"  1. mine  last  {__name__}  /a /responses\n"
             "bridge ports:\n"
-            "  1. model-alias        identify  oaiproxy.plugins.model_alias        /chat/completions\n"
+            "  1. model-alias        identify  oaiproxy.plugins.model_alias        /chat/completions /completions\n"
             "  2. reasoning-default  defaults  oaiproxy.plugins.reasoning_default  /chat/completions\n"
             "left out:\n"
             "  oaiproxy.plugins.bad: it is bad",

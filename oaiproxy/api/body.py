@@ -22,6 +22,10 @@ class BodyTranslator(Protocol):
         returned before are held until then."""
 
     @property
+    def acknowledged(self) -> bool:
+        """True once upstream has said that it works on the request, so that a silence may be a model that thinks."""
+
+    @property
     def finished(self) -> bool:
         """True once the client's body is complete; further input is ignored."""
 
@@ -40,6 +44,58 @@ class BodyTranslator(Protocol):
 
         @raise ApiError: the body ended too early; never a normal end of half an answer.
         """
+
+    def keepalive(self) -> bytes:
+        """Something for the client that says nothing, or no bytes where that is not possible now."""
+
+    def fail(self, error: ApiError) -> bytes:
+        """What the client gets, its status sent already, when the exchange fails with `error`; the body is cut then."""
+
+
+class JointTranslator(Protocol):
+    """Turns the bodies of several upstream answers, which come at the same time, into the client's one.
+
+    Like `BodyTranslator`, with the number of the upstream answer, from 0, wherever something is about one of them.
+    """
+
+    @property
+    def accepted(self) -> bool:
+        """True once upstream has shown that it took every one of the requests."""
+
+    @property
+    def acknowledged(self) -> bool:
+        """True once upstream has said that it works on every one of them."""
+
+    @property
+    def finished(self) -> bool:
+        """True once the client's body is complete; further input is ignored."""
+
+    def open(self, part: int, content_type: str) -> None:
+        """An upstream answer begins.  Called once for each, before anything else is said of it.
+
+        @param content_type: what upstream says that its body is.
+        """
+
+    def over(self, part: int) -> bool:
+        """Whether more of that upstream answer is of no use."""
+
+    def cut_short(self, part: int) -> bool:
+        """Whether the client has all it needs of that upstream answer before it ended."""
+
+    def feed(self, part: int, data: bytes) -> bytes:
+        """Take a piece of an upstream's body and return what the client gets for it, which may be nothing.
+
+        @raise ApiError: see `BodyTranslator.feed`.
+        """
+
+    def end(self, part: int) -> bytes:
+        """Take the end of an upstream's body and return what the client gets for it.
+
+        @raise ApiError: see `BodyTranslator.end`.
+        """
+
+    def keepalive(self) -> bytes:
+        """See `BodyTranslator.keepalive`."""
 
     def fail(self, error: ApiError) -> bytes:
         """What the client gets, its status sent already, when the exchange fails with `error`; the body is cut then."""

@@ -84,6 +84,15 @@ class MethodNotAllowed(BadRequest):
         super().__init__(message, headers={"Allow": ", ".join(allow)})
 
 
+class UpstreamError(ApiError):
+    """What the upstream itself said in place of an answer.
+
+    @ivar upstream_param: the request field at fault in the upstream's words (``reasoning.summary``), or None.
+    """
+
+    upstream_param: str | None = None
+
+
 class UpstreamUnreachable(ApiError):
     """No connection to the upstream could be made, or it was lost before the answer began."""
 

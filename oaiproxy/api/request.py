@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from oaiproxy.api.errors import BadRequest
+from oaiproxy.api.notes import Note, dropped
 
 
 class PortKind(str, Enum):
@@ -106,7 +107,8 @@ class ApiRequest:
     @ivar body: the JSON body.
     @ivar choice: what the ``identify`` phase found in the model's name, or None.
     @ivar added: the top-level fields that the proxy put into the body on its own and the client did not ask for.
-    @ivar warnings: what the client must be told of what was dropped or changed, in the order it happened.
+    @ivar leave_out: the fields that a translation must not add of its own, as upstream refuses them.
+    @ivar notes: what the client must be told of what was dropped or changed, in the order it happened.
     """
 
     port: PortKind
@@ -116,7 +118,13 @@ class ApiRequest:
     body: Body
     choice: ModelChoice | None = None
     added: frozenset[str] = field(default_factory=frozenset)
-    warnings: tuple[str, ...] = ()
+    leave_out: frozenset[str] = field(default_factory=frozenset)
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The texts of the notes."""
+        return tuple(note.text for note in self.notes)
 
     @property
     def json(self) -> Mapping[str, Any]:
@@ -152,4 +160,13 @@ class ApiRequest:
 
     def warn(self, *warnings: str) -> ApiRequest:
         """The same request with more for the client to know (it is sent in ``x-oaiproxy-warning``)."""
-        return replace(self, warnings=self.warnings + warnings)
+        return replace(self, notes=self.notes + tuple(map(Note, warnings)))
+
+    def warn_dropped(self, what: str, why: str, param: str | None = None) -> ApiRequest:
+        """Like `warn`, for something that the client asked for and that is left out; a strict bridge refuses it.
+
+        @param what: how the client is told of it: a field, or a part of one.
+        @param why: the reason.
+        @param param: the field in the client's words, where that is not `what`.
+        """
+        return replace(self, notes=(*self.notes, dropped(what, why, param)))

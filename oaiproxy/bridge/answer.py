@@ -17,8 +17,9 @@ from oaiproxy.bridge.completion import CompletionSink
 from oaiproxy.bridge.events import CHAT_SHAPED
 from oaiproxy.bridge.failures import event_error
 from oaiproxy.bridge.plan import AnswerPlan
+from oaiproxy.bridge.sink import Sink
 from oaiproxy.bridge.stream import ChatStream, CollectedStream
-from oaiproxy.bridge.turn import Sink, Turn
+from oaiproxy.bridge.turn import Turn
 
 
 def completion(response: Mapping[str, Any], plan: AnswerPlan) -> JsonObject:
@@ -63,6 +64,11 @@ class _ObjectTranslator:
         return self._finished
 
     @property
+    def acknowledged(self) -> bool:
+        """False: an object is whole or not there."""
+        return False
+
+    @property
     def finished(self) -> bool:
         """True once the client's body is complete; further input is ignored."""
         return self._finished
@@ -82,6 +88,10 @@ class _ObjectTranslator:
             if len(self._body) > self._limit:
                 self._body.clear()
                 raise UpstreamInvalid(f"The upstream's answer has more than {self._limit} bytes; it is not passed on.")
+        return b""
+
+    def keepalive(self) -> bytes:
+        """Nothing: nothing is known before the object is whole."""
         return b""
 
     def _translate(self, sink: ChunkSink | CompletionSink) -> bytes:

@@ -6,7 +6,7 @@ from oaiproxy.api.chat import ChunkEncoder, ReasoningField
 from oaiproxy.api.request import JsonObject
 from oaiproxy.api.sse import DONE
 from oaiproxy.bridge.plan import AnswerPlan
-from oaiproxy.bridge.turn import Ending, Envelope
+from oaiproxy.bridge.sink import Ending, Envelope
 from oaiproxy.bridge.values import chat_usage
 
 
@@ -76,9 +76,15 @@ class ChunkSink:
         self._delta({"images": [{"index": self._images, "type": "image_url", "image_url": {"url": url}}]})
         self._images += 1
 
+    def nothing(self) -> None:
+        """Write a chunk that says nothing, for a connection that must not look idle."""
+        self._delta({})
+
     def finish(self, ending: Ending) -> None:
         """Write the end (`Sink`)."""
         delta: JsonObject = {"annotations": ending.citations} if ending.citations else {}
+        if ending.files:
+            delta["file_annotations"] = ending.files
         self._out.append(self._encoder.delta(delta, ending.reason, ending.extra))
         if self._plan.include_usage:
             # a client that asked for this chunk waits for it, whether or not upstream counted

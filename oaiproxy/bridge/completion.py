@@ -7,7 +7,7 @@ import msgspec
 from oaiproxy.api.chat import ReasoningField
 from oaiproxy.api.request import JsonObject
 from oaiproxy.bridge.plan import AnswerPlan
-from oaiproxy.bridge.turn import Ending, Envelope
+from oaiproxy.bridge.sink import Ending, Envelope
 
 
 class CompletionSink:
@@ -95,6 +95,8 @@ class CompletionSink:
         if self._reasoning:
             own = self._plan.reasoning_field is ReasoningField.REASONING
             message["reasoning" if own else "reasoning_content"] = "".join(self._reasoning)
+        if ending.files:
+            message["file_annotations"] = ending.files
         if self._images:
             message["images"] = self._images
         if self._calls and self._plan.legacy_functions:

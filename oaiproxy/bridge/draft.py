@@ -24,8 +24,10 @@ class Draft:
 
     @ivar given: the client's body; shared, not to be changed.
     @ivar added: the top-level fields in it that the proxy put there; no warning tells the client of those.
+    @ivar leave_out: the fields of the translated request that must not be added where the client has not named them.
     @ivar capabilities: what the model can do.
     @ivar reasoning_field: where the answer shows reasoning summaries.
+    @ivar empty_messages: messages without content are left out.
     @ivar body: the Responses request, field by field, in no order.
     @ivar notes: collects warnings.
     @ivar names: the request's tool names.
@@ -37,6 +39,7 @@ class Draft:
     @ivar logprobs: the answer has to have log probabilities.
     @ivar max_tokens_field: the name under which the client set a limit on tokens.
     @ivar stop: the client's stop sequences.
+    @ivar choices: how many answers the client wants.
     @ivar stream: the client wants chunks.
     @ivar include_usage: the client wants the usage chunk.
     """
@@ -45,6 +48,7 @@ class Draft:
     added: frozenset[str]
     capabilities: Capabilities
     reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT
+    empty_messages: bool = False
     body: dict[str, Any] = field(default_factory=dict)
     notes: Notes = field(default_factory=Notes)
     names: ToolNames = field(default_factory=ToolNames)
@@ -55,7 +59,9 @@ class Draft:
     legacy_functions: bool = False
     logprobs: bool = False
     max_tokens_field: str = "max_completion_tokens"
+    leave_out: frozenset[str] = frozenset()
     stop: tuple[str, ...] = ()
+    choices: int = 1
     stream: bool = False
     include_usage: bool = False
 

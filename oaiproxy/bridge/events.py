@@ -29,12 +29,16 @@ CHAT_SHAPED = (
 class Rule:
     """What is done with events of a type.
 
+    @ivar note: one line that says what comes of it.
     @ivar handler: passes on what they say; None where a chat client is told nothing of it.
     @ivar output: whether such an event shows that upstream took the request and answers it.
+    @ivar published: whether the schema has it.
     """
 
+    note: str
     handler: _Handler | None = None
     output: bool = True
+    published: bool = True
 
 
 def _index(value: Any) -> int:
@@ -69,7 +73,7 @@ def _text_done(turn: Turn, event: StreamEvent) -> None:
     if _is_text(event.text):
         slot = turn.slots.of_delta(Kind.MESSAGE, event.output_index, event.item_id)
         index = _index(event.content_index)
-        if not slot.part(index).sent:
+        if not slot.end_of(index):
             turn.text(slot, index, event.text, decode_list(event.logprobs))
 
 
@@ -109,7 +113,7 @@ def _summary_done(turn: Turn, event: StreamEvent) -> None:
     if _is_text(event.text):
         slot = turn.slots.of_delta(Kind.REASONING, event.output_index, event.item_id)
         index = _index(event.summary_index)
-        if slot.raw is not True and not slot.part(index).sent:
+        if slot.raw is not True and not slot.end_of(index):
             turn.reason(slot, index, event.text, raw=False)
 
 
@@ -123,7 +127,7 @@ def _thought_done(turn: Turn, event: StreamEvent) -> None:
     if _is_text(event.text):
         slot = turn.slots.of_delta(Kind.REASONING, event.output_index, event.item_id)
         index = _index(event.content_index)
-        if slot.raw is not False and not slot.part(index).sent:
+        if slot.raw is not False and not slot.end_of(index):
             turn.reason(slot, index, event.text, raw=True)
 
 
@@ -141,7 +145,10 @@ def _input_done(turn: Turn, event: StreamEvent) -> None:
 
 
 def _final(event: StreamEvent) -> Response:
-    return decode_response(event.response) if event.response else Response()
+    try:
+        return decode_response(event.response) if event.response else Response()
+    except UpstreamInvalid:
+        return Response()  # null; the event says enough
 
 
 def _completed(turn: Turn, event: StreamEvent) -> None:
@@ -165,86 +172,108 @@ def _error(turn: Turn, event: StreamEvent) -> None:
     raise event_error({"error": event.error} if event.error else flat, turn.plan)
 
 
-_HEAD = Rule(_head, output=False)
-_SILENT = Rule()
-_FOREIGN = Rule(output=False)
+_HEAD = Rule("The id, the time, and the model of every chunk.", _head, output=False)
+_REPEATED = "Nothing, or what its deltas left out."
+
+
+def _each(rule: Rule, *names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names, rule)
+
 
 #: Event type -> what is done with it.
 EVENTS: Mapping[str, Rule] = {
-    "response.created": _HEAD,
-    "response.queued": _HEAD,
-    "response.in_progress": _HEAD,
-    "response.output_item.added": Rule(_item_added),
-    "response.output_item.done": Rule(_item_done),
-    "response.content_part.added": _SILENT,
-    "response.content_part.done": Rule(_part_done),
-    "response.output_text.delta": Rule(_text_delta),
-    "response.output_text.done": Rule(_text_done),
-    "response.output_text.annotation.added": Rule(_annotation_added),
-    "response.refusal.delta": Rule(_refusal_delta),
-    "response.refusal.done": Rule(_refusal_done),
-    "response.function_call_arguments.delta": Rule(_call_delta),
-    "response.function_call_arguments.done": Rule(_arguments_done),
-    "response.custom_tool_call_input.delta": Rule(_call_delta),
-    "response.custom_tool_call_input.done": Rule(_input_done),
-    # a part's beginning is seen from its first delta; a part without any text is none
-    "response.reasoning_summary_part.added": _SILENT,
-    "response.reasoning_summary_part.done": _SILENT,
-    "response.reasoning_summary_text.delta": Rule(_summary_delta),
-    "response.reasoning_summary_text.done": Rule(_summary_done),
-    "response.reasoning_text.delta": Rule(_thought_delta),
-    "response.reasoning_text.done": Rule(_thought_done),
-    # tools that run upstream: their citations come with the text, their pictures with the finished item
-    "response.web_search_call.in_progress": _SILENT,
-    "response.web_search_call.searching": _SILENT,
-    "response.web_search_call.completed": _SILENT,
-    "response.file_search_call.in_progress": _SILENT,
-    "response.file_search_call.searching": _SILENT,
-    "response.file_search_call.completed": _SILENT,
-    "response.code_interpreter_call.in_progress": _SILENT,
-    "response.code_interpreter_call.interpreting": _SILENT,
-    "response.code_interpreter_call.completed": _SILENT,
-    "response.code_interpreter_call_code.delta": _SILENT,
-    "response.code_interpreter_call_code.done": _SILENT,
-    "response.image_generation_call.in_progress": _SILENT,
-    "response.image_generation_call.generating": _SILENT,
-    "response.image_generation_call.completed": _SILENT,
-    # partial pictures would show the picture several times
-    "response.image_generation_call.partial_image": _SILENT,
-    "response.mcp_list_tools.in_progress": _SILENT,
-    "response.mcp_list_tools.completed": _SILENT,
-    "response.mcp_list_tools.failed": _SILENT,
-    "response.mcp_call.in_progress": _SILENT,
-    "response.mcp_call.completed": _SILENT,
-    "response.mcp_call.failed": _SILENT,
-    "response.mcp_call_arguments.delta": _SILENT,
-    "response.mcp_call_arguments.done": _SILENT,
-    # calls of built-in tools that run at the client are shown when their item is done
-    "response.shell_call_command.added": _SILENT,
-    "response.shell_call_command.delta": _SILENT,
-    "response.shell_call_command.done": _SILENT,
-    "response.shell_call_output_content.delta": _SILENT,
-    "response.shell_call_output_content.done": _SILENT,
-    # audio is never asked for
-    "response.audio.delta": _SILENT,
-    "response.audio.done": _SILENT,
-    "response.audio.transcript.delta": _SILENT,
-    "response.audio.transcript.done": _SILENT,
-    "response.completed": Rule(_completed, output=False),
-    "response.incomplete": Rule(_incomplete, output=False),
-    "response.failed": Rule(_failed, output=False),
-    "error": Rule(_error, output=False),
-    # not in the schema
-    "response.done": Rule(_completed, output=False),
-    "response.cancelled": Rule(_cancelled, output=False),
-    "response.apply_patch_call_operation_diff.delta": _SILENT,
-    "response.apply_patch_call_operation_diff.done": _SILENT,
-    "response.reasoning_summary.delta": _SILENT,
-    "response.reasoning_summary.done": _SILENT,
-    "response.rate_limits.updated": _FOREIGN,
-    "codex.rate_limits": _FOREIGN,
-    "codex.response.metadata": _FOREIGN,
-    "keepalive": _FOREIGN,
+    **_each(_HEAD, "response.created", "response.queued", "response.in_progress"),
+    "response.output_item.added": Rule("The head of a call; nothing of other items.", _item_added),
+    "response.output_item.done": Rule("What its deltas left out; pictures; calls of built-in tools.", _item_done),
+    "response.content_part.added": Rule("Nothing."),
+    "response.content_part.done": Rule("Its annotations, on the finish chunk.", _part_done),
+    "response.output_text.delta": Rule("`content`, with `logprobs` if asked for.", _text_delta),
+    "response.output_text.done": Rule(_REPEATED, _text_done),
+    "response.output_text.annotation.added": Rule("The annotation, on the finish chunk.", _annotation_added),
+    "response.refusal.delta": Rule("`refusal`.", _refusal_delta),
+    "response.refusal.done": Rule(_REPEATED, _refusal_done),
+    "response.function_call_arguments.delta": Rule("`tool_calls[].function.arguments`.", _call_delta),
+    "response.function_call_arguments.done": Rule(_REPEATED, _arguments_done),
+    "response.custom_tool_call_input.delta": Rule("`tool_calls[].custom.input`.", _call_delta),
+    "response.custom_tool_call_input.done": Rule(_REPEATED, _input_done),
+    **_each(
+        # a part's beginning is seen from its first delta; a part without any text is none
+        Rule("Nothing; a blank line comes before the next part's text."),
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_part.done",
+    ),
+    "response.reasoning_summary_text.delta": Rule("`reasoning_content`.", _summary_delta),
+    "response.reasoning_summary_text.done": Rule(_REPEATED, _summary_done),
+    "response.reasoning_text.delta": Rule("`reasoning_content`, unless the item has a summary.", _thought_delta),
+    "response.reasoning_text.done": Rule(_REPEATED, _thought_done),
+    **_each(
+        Rule("Nothing; what a tool found upstream is cited in the text."),
+        "response.web_search_call.in_progress",
+        "response.web_search_call.searching",
+        "response.web_search_call.completed",
+        "response.file_search_call.in_progress",
+        "response.file_search_call.searching",
+        "response.file_search_call.completed",
+    ),
+    **_each(
+        Rule("Nothing; pictures come with the finished item."),
+        "response.code_interpreter_call.in_progress",
+        "response.code_interpreter_call.interpreting",
+        "response.code_interpreter_call.completed",
+        "response.code_interpreter_call_code.delta",
+        "response.code_interpreter_call_code.done",
+        "response.image_generation_call.in_progress",
+        "response.image_generation_call.generating",
+        "response.image_generation_call.completed",
+    ),
+    "response.image_generation_call.partial_image": Rule("Nothing; clients would show the picture several times."),
+    **_each(
+        Rule("Nothing; upstream runs it, and the model tells what came of it."),
+        "response.mcp_list_tools.in_progress",
+        "response.mcp_list_tools.completed",
+        "response.mcp_list_tools.failed",
+        "response.mcp_call.in_progress",
+        "response.mcp_call.completed",
+        "response.mcp_call.failed",
+        "response.mcp_call_arguments.delta",
+        "response.mcp_call_arguments.done",
+    ),
+    **_each(
+        Rule("Nothing; a call of a built-in tool is shown whole, when its item is done."),
+        "response.shell_call_command.added",
+        "response.shell_call_command.delta",
+        "response.shell_call_command.done",
+        "response.shell_call_output_content.delta",
+        "response.shell_call_output_content.done",
+    ),
+    **_each(
+        Rule("Nothing; audio is never asked for."),
+        "response.audio.delta",
+        "response.audio.done",
+        "response.audio.transcript.delta",
+        "response.audio.transcript.done",
+    ),
+    "response.completed": Rule("The finish chunk, usage if asked for, `[DONE]`.", _completed, output=False),
+    "response.incomplete": Rule("The same, with `length` or `content_filter`.", _incomplete, output=False),
+    "response.failed": Rule("An error, and no end.", _failed, output=False),
+    "error": Rule("An error, and no end.", _error, output=False),
+    # what servers were seen to send beside the schema
+    "response.done": Rule("As `response.completed`.", _completed, output=False, published=False),
+    "response.cancelled": Rule("An error, and no end.", _cancelled, output=False, published=False),
+    **_each(
+        Rule("Nothing; their items say it again.", published=False),
+        "response.apply_patch_call_operation_diff.delta",
+        "response.apply_patch_call_operation_diff.done",
+        "response.reasoning_summary.delta",
+        "response.reasoning_summary.done",
+    ),
+    **_each(
+        Rule("Nothing; no sign of an answer either.", output=False, published=False),
+        "response.rate_limits.updated",
+        "codex.rate_limits",
+        "codex.response.metadata",
+        "keepalive",
+    ),
 }
 
 

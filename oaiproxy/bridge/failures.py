@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from oaiproxy.api.errors import ApiError
+from oaiproxy.api.errors import ApiError, UpstreamError
 from oaiproxy.api.sse import SseDecoder
 from oaiproxy.bridge.plan import AnswerPlan
 
@@ -121,7 +121,7 @@ def upstream_error(status: int, content_type: str, body: bytes, plan: AnswerPlan
         value = None
     found = _error_object(value)
     if found is None:
-        return ApiError(_no_object(status, content_type, body), status=status, type=_type(status, None))
+        return UpstreamError(_no_object(status, content_type, body), status=status, type=_type(status, None))
     return _error(found, status, plan or AnswerPlan())
 
 
@@ -137,13 +137,16 @@ def event_error(found: Any, plan: AnswerPlan) -> ApiError:
 def _error(error: Mapping[str, Any], status: int, plan: AnswerPlan) -> ApiError:
     code = _text(error.get("code"))
     message = _text(error.get("message")) or f"The upstream failed and did not say why (status {status})."
-    return ApiError(
+    param = _text(error.get("param"))
+    failure = UpstreamError(
         message,
         status=status,
         type=_text(error.get("type")) or _type(status, code),
-        param=chat_param(_text(error.get("param")), plan),
+        param=chat_param(param, plan),
         code=code,
     )
+    failure.upstream_param = param
+    return failure
 
 
 def _error_object(value: Any) -> dict[str, Any] | None:

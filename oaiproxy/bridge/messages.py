@@ -17,6 +17,8 @@ import msgspec
 from oaiproxy.api.errors import BadRequest
 from oaiproxy.bridge.calls import Call, CallBook, made_up_id
 from oaiproxy.bridge.checks import as_array, as_object, as_string, member, missing, unsupported, wrong_type
+from oaiproxy.bridge.forms import form_names
+from oaiproxy.bridge.hybrid import NATIVE_CALLS, NATIVE_RESULTS, is_native, unfolded
 from oaiproxy.bridge.names import ToolNames, short_id
 from oaiproxy.bridge.notes import Notes
 from oaiproxy.bridge.parts import AssistantContent, Part, input_content, input_part, text_part, tool_output
@@ -31,7 +33,7 @@ NO_RESULT = "No result was recorded for this tool call."
 STRAY_RESULT = "Result of an earlier tool call:"
 
 _SPEAKERS = ("system", "developer", "user", "assistant")
-_ROLES = (*_SPEAKERS, "tool", "function")
+_ROLES = form_names("messages[].role")
 _PHASES = frozenset({"commentary", "final_answer"})
 _OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 
@@ -48,6 +50,7 @@ class History:
     @ivar custom_tools: names of the custom tools that the client declares.
     @ivar chained: upstream holds the earlier turns itself, so that a result's call may be there.
     @ivar think: summaries are shown as a ``<think>`` block, which comes back with the history.
+    @ivar empty_messages: messages of users, systems and developers may be without content; they are left out.
     @ivar notes: collects warnings.
     """
 
@@ -56,6 +59,7 @@ class History:
     custom_tools: frozenset[str] = frozenset()
     chained: bool = False
     think: bool = False
+    empty_messages: bool = False
     notes: Notes = field(default_factory=Notes)
 
     @property
@@ -64,22 +68,24 @@ class History:
         return "developer" if self.reasoning else "system"
 
 
-def input_items(messages: Any, history: History) -> list[Item]:
+def input_items(messages: Any, history: History, where: str = "messages") -> list[Item]:
     """The input items for the ``messages`` of a chat request.
 
     @param messages: the field's value, unchecked.
+    @param where: the field's name in the client's words.
     @return: items of schema ``InputItem``, without ids.
     @raise BadRequest: the value is no list of messages, or a message cannot be translated; `param` says where.
     """
-    given = as_array(messages, "messages")
+    given = as_array(messages, where)
     if not given:
-        raise BadRequest("'messages' is empty. Send at least one message.", param="messages", code="empty_array")
+        raise BadRequest(f"'{where}' is empty. Send at least one message.", param=where, code="empty_array")
     translator = _Translator(history, _several_names(given))
-    for i, message in enumerate(given):
-        translator.message(i, as_object(message, f"messages[{i}]"))
+    for i, value in enumerate(given):
+        for message, param in unfolded(as_object(value, f"{where}[{i}]"), f"{where}[{i}]"):
+            translator.message(i, message, param)
     items = translator.finish()
     if not items:
-        raise BadRequest("'messages' holds nothing to answer.", param="messages", code="invalid_value")
+        raise BadRequest(f"'{where}' holds nothing to answer.", param=where, code="invalid_value")
     return items
 
 
@@ -103,8 +109,10 @@ class _Translator:
         self._book = CallBook()
         self._last_call_of: dict[int, int] = {}
 
-    def message(self, index: int, message: Mapping[str, Any]) -> None:
-        param = f"messages[{index}]"
+    def message(self, index: int, message: Mapping[str, Any], param: str) -> None:
+        if is_native(message):
+            self._native(index, message, param)
+            return
         role = member(message, "role", param)
         match role:
             case "assistant":
@@ -145,9 +153,12 @@ class _Translator:
     # -- roles
 
     def _spoken(self, role: str, message: Mapping[str, Any], param: str) -> None:
+        given = message.get("content")
+        if self._history.empty_messages and given in (None, []):
+            return
         if "content" not in message:
             raise missing(f"{param}.content")
-        content = input_content(message["content"], f"{param}.content")
+        content = input_content(given, f"{param}.content")
         if speaker := self._speaker(role, message, param):
             content = f"{speaker}: {content}" if isinstance(content, str) else _prefixed(speaker, content)
         self._items.append(
@@ -167,20 +178,18 @@ class _Translator:
             found.refusals.append(as_string(message["refusal"], f"{param}.refusal"))
         for i, image in enumerate(_listed(message, "images", param)):
             found.media.append(input_part(image, f"{param}.images[{i}]"))
-        text = "\n".join(text for text in found.texts if text)
+        # upstream has parts for texts and refusals too, but by the schema only in messages of its own, with their ids
+        text = "\n".join(text for text in (*found.texts, *found.refusals) if text)
         if self._history.think:
             thoughts = _THOUGHTS.match(text)
             text = text[thoughts.end() :] if thoughts else text
         speaker = self._speaker("assistant", message, param)
         if speaker and text:
             text = f"{speaker}: {text}"
-        refusals = [{"type": "refusal", "refusal": refusal} for refusal in found.refusals if refusal]
         # no item at all for an empty message: upstream would not find the calls that belong to it
-        if text or refusals:
+        if text:
             # llama.cpp takes an assistant's message only with its type, which the schema leaves open
             item: Item = {"type": "message", "role": "assistant", "content": text}
-            if refusals:
-                item["content"] = [*([{"type": "output_text", "text": text}] if text else []), *refusals]
             phase = message.get("phase")
             if isinstance(phase, str) and phase in _PHASES:
                 item["phase"] = phase
@@ -277,6 +286,28 @@ class _Translator:
 
     # -- the odd cases
 
+    def _native(self, index: int, item: Mapping[str, Any], param: str) -> None:
+        """An input item among the messages: as it is, but that calls and results find each other."""
+        kind = item["type"]
+        item = {key: value for key, value in item.items() if key != "role"}
+        if kind in NATIVE_CALLS:
+            name = member(item, "name", param)
+            content = _encoded(item.get("input" if kind == "custom_tool_call" else "arguments"))
+            entry = self._enter(index, 0, _native_id(item, param), name, content, custom=kind == "custom_tool_call")
+            own = {key: value for key, value in item.items() if key != "id"}
+            self._items.append({**own, "call_id": entry.call_id, "name": self._history.names.upstream(name)})
+            self._last_call_of[index] = len(self._items) - 1
+        elif kind in NATIVE_RESULTS:
+            call = self._book.answer(_native_id(item, param))
+            if call is not None:
+                self._items.append({**item, "type": call.output_type, "call_id": call.call_id})
+            elif self._history.chained:
+                self._items.append(item)
+            else:
+                self._stray(tool_output(item.get("output"), f"{param}.output"), param)
+        else:
+            self._items.append(item)
+
     def _stray(self, output: str | list[Part], param: str) -> None:
         """A result without its call, which upstream refuses: the model reads it as the user's words."""
         if not output:
@@ -296,8 +327,13 @@ class _Translator:
         if role in self._named_roles:
             return name
         if name:
-            self._history.notes.dropped("messages[].name", "Responses has no names")
+            self._history.notes.dropped("messages[].name", "Responses has no names", f"{param}.name")
         return ""
+
+
+def _native_id(item: Mapping[str, Any], param: str) -> str:
+    given = item.get("call_id")
+    return "" if given is None else as_string(given, f"{param}.call_id")
 
 
 def _listed(message: Mapping[str, Any], key: str, param: str) -> list[Any]:

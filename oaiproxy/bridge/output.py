@@ -8,6 +8,7 @@ from typing import Any
 from oaiproxy.api.errors import BadRequest
 from oaiproxy.bridge.checks import as_boolean, as_integer, as_object, as_string, member, missing, unsupported
 from oaiproxy.bridge.draft import Draft
+from oaiproxy.bridge.forms import form_names
 
 #: The least that upstream takes as ``max_output_tokens`` (schema ``CreateResponse``).
 MIN_OUTPUT_TOKENS = 16
@@ -19,7 +20,7 @@ LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 JSON_HINT = "Answer in JSON."
 
 _INSTRUCTIONS = frozenset({"system", "developer"})
-_FORMATS = ("text", "json_object", "json_schema")
+_FORMATS = form_names("response_format.type")
 
 
 def translate_limit(draft: Draft) -> None:

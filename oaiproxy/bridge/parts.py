@@ -14,12 +14,13 @@ from typing import Any
 
 from oaiproxy.api.errors import BadRequest
 from oaiproxy.bridge.checks import as_object, as_string, missing, unsupported, wrong_type
+from oaiproxy.bridge.forms import form_names
 
 #: A part, as JSON.
 Part = dict[str, Any]
 
 #: The parts a chat message may have, as an error names them.
-KNOWN_PARTS = ("text", "image_url", "file", "refusal")
+KNOWN_PARTS = form_names("messages[].content[].type", taken=True)
 
 #: Parts of other dialects that carry a model's thoughts; upstream cannot use them.
 THOUGHTS = frozenset({"thinking", "reasoning", "redacted_thinking"})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from oaiproxy.api.chat import ReasoningField
+from oaiproxy.api.notes import Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class AnswerPlan:
     @ivar reasoning_field: where reasoning summaries go.
     @ivar max_tokens_field: the field in which the client named its token limit, so that an upstream's complaint about
         ``max_output_tokens`` names that one.
+    @ivar choices: how many answers the client wants; each is a request of its own.
     @ivar model: the model that was asked for upstream; it stands in an answer where the upstream does not say its own.
     @ivar created: Unix time in seconds, in an answer where the upstream does not say it.
     """
@@ -39,6 +41,7 @@ class AnswerPlan:
     stop: tuple[str, ...] = ()
     reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT
     max_tokens_field: str = "max_completion_tokens"
+    choices: int = 1
     model: str = ""
     created: int = 0
 
@@ -55,9 +58,14 @@ class Translation:
 
     @ivar body: the JSON bytes of the Responses request; the same history always gives the same bytes.
     @ivar plan: how the answer has to look.
-    @ivar warnings: what was dropped or changed, for the ``x-oaiproxy-warning`` response header.
+    @ivar notes: what was dropped or changed.
     """
 
     body: bytes
     plan: AnswerPlan
-    warnings: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The texts of the notes, for the ``x-oaiproxy-warning`` response header."""
+        return tuple(note.text for note in self.notes)

@@ -26,8 +26,11 @@ from oaiproxy.bridge.checks import (
 )
 from oaiproxy.bridge.draft import Draft
 from oaiproxy.bridge.fields import KNOWN_FIELDS, Fate
+from oaiproxy.bridge.forms import form_names
+from oaiproxy.bridge.hybrid import speaks_chat
 from oaiproxy.bridge.messages import History, input_items
 from oaiproxy.bridge.names import MAX_ID, digest
+from oaiproxy.bridge.notes import too_lossy
 from oaiproxy.bridge.output import translate_format, translate_limit
 from oaiproxy.bridge.plan import AnswerPlan, Translation
 from oaiproxy.bridge.reasoning import translate_reasoning, translate_sampling
@@ -77,6 +80,9 @@ def translate(
     request: ApiRequest,
     capabilities: Capabilities,
     reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT,
+    *,
+    strict: bool = False,
+    empty_messages: bool = False,
 ) -> Translation:
     """Translate a chat request.
 
@@ -85,11 +91,15 @@ def translate(
         its ``added``.
     @param capabilities: what its model can do.
     @param reasoning_field: where the answer shows reasoning summaries.
-    @return: the body for ``POST /v1/responses``, the plan for the answer, and the translation's own warnings (those of
+    @param strict: refuse the request rather than leave something out of it that the client asked for, be it here or in
+        a transform.
+    @param empty_messages: leave out messages without content rather than refuse them as Chat does.
+    @return: the body for ``POST /v1/responses``, the plan for the answer, and the translation's own notes (those of
         the request itself are not repeated).
     @raise BadRequest: the request cannot be translated; ``param`` names the field in the client's words.
     """
-    draft = Draft(request.json, request.added, capabilities, reasoning_field)
+    draft = Draft(request.json, request.added, capabilities, reasoning_field, leave_out=request.leave_out)
+    draft.empty_messages = empty_messages
     try:
         for step in STEPS:
             step.run(draft)
@@ -98,7 +108,10 @@ def translate(
     except (RecursionError, UnicodeError, OverflowError):
         # what a decoded body cannot hold, and a body made by a transform can
         raise BadRequest("The request holds a value that JSON cannot carry.", code="invalid_value") from None
-    return Translation(body, _plan(draft), draft.notes.all())
+    notes = draft.notes.all()
+    if strict and (error := too_lossy((*request.notes, *notes))) is not None:
+        raise error
+    return Translation(body, _plan(draft), notes)
 
 
 def _plan(draft: Draft) -> AnswerPlan:
@@ -112,6 +125,7 @@ def _plan(draft: Draft) -> AnswerPlan:
         names=dict(draft.names.reverse),
         logprobs=draft.logprobs,
         stop=draft.stop,
+        choices=draft.choices,
         reasoning_field=draft.reasoning_field,
         max_tokens_field=draft.max_tokens_field,
         model=draft.body["model"],
@@ -138,10 +152,13 @@ def _by_table(draft: Draft) -> None:
 
 # ---------------------------------------------------------------- steps
 
+#: As many choices Chat Completions makes at most (schema ``CreateChatCompletionRequest.n``).
+MAX_CHOICES = 128
+
 #: As many stop sequences Chat Completions takes (schema ``StopConfiguration``).
 MAX_STOPS = 4
 
-_STREAM_FLAGS = frozenset({"include_usage", "include_obfuscation"})
+_STREAM_FLAGS = frozenset(form_names("stream_options"))
 
 
 def _model(draft: Draft) -> None:
@@ -152,8 +169,13 @@ def _model(draft: Draft) -> None:
 
 
 def _conversation(draft: Draft) -> None:
-    """``messages``, or a Responses body's ``input`` as it is."""
+    """``messages``, or a Responses body's ``input``: as it is, unless some of it is Chat's after all."""
     messages, given = draft.given.get("messages"), draft.given.get("input")
+    where = "messages"
+    if messages == [] and given is not None:
+        messages = None
+    if messages is None and isinstance(given, list) and any(speaks_chat(item) for item in given):
+        messages, given, where = given, None, "input"
     if messages is not None:
         if given is not None:
             draft.dropped("input", "messages wins")
@@ -164,9 +186,10 @@ def _conversation(draft: Draft) -> None:
             custom_tools=draft.custom_tools,
             chained=chained,
             think=draft.reasoning_field is ReasoningField.THINK,
+            empty_messages=draft.empty_messages,
             notes=draft.notes,
         )
-        draft.body["input"] = input_items(messages, history)
+        draft.body["input"] = input_items(messages, history, where)
     elif isinstance(given, str):
         draft.body["input"] = given
     elif isinstance(given, list):
@@ -180,7 +203,9 @@ def _conversation(draft: Draft) -> None:
 def _delivery(draft: Draft) -> None:
     """How the answer comes: streamed or not, kept or not."""
     # Chat keeps nothing unless told to, Responses everything
-    draft.body["store"] = bool(draft.read("store", as_boolean))
+    store = draft.read("store", as_boolean)
+    if store is not None or "store" not in draft.leave_out:
+        draft.body["store"] = bool(store)
     stream = draft.read("stream", as_boolean)
     options = draft.read("stream_options", as_object) or {}
     flags = {}
@@ -194,7 +219,7 @@ def _delivery(draft: Draft) -> None:
     if stream is not None or draft.stop:
         # after a stop sequence upstream need not go on, which only a stream can be spared
         draft.body["stream"] = bool(stream or draft.stop)
-    if draft.body.get("stream"):
+    if draft.body.get("stream") and "stream_options" not in draft.leave_out:
         # padding against eavesdroppers costs bytes on a line that is encrypted anyway
         draft.body["stream_options"] = {"include_obfuscation": flags.get("include_obfuscation", False)}
     if draft.read("background", as_boolean):
@@ -205,9 +230,10 @@ def _delivery(draft: Draft) -> None:
         )
 
 
-def _one_answer(draft: Draft) -> None:
+def _choices(draft: Draft) -> None:
+    """How many answers: each is a request of its own, as Responses gives one at a time."""
     n = draft.read("n", as_integer)
-    if n is None or n == 1:
+    if n is None:
         return
     if n < 1:
         raise BadRequest(
@@ -215,11 +241,13 @@ def _one_answer(draft: Draft) -> None:
             param="n",
             code="integer_below_min_value",
         )
-    raise BadRequest(
-        f"This port gives one choice per request and does not support n = {n} yet. Send the request {n} times instead.",
-        param="n",
-        code="unsupported_value",
-    )
+    if n > MAX_CHOICES:
+        raise BadRequest(
+            f"Invalid 'n': integer above maximum value. Expected a value <= {MAX_CHOICES}, but got {n} instead.",
+            param="n",
+            code="integer_above_max_value",
+        )
+    draft.choices = n
 
 
 def _stops(draft: Draft) -> None:
@@ -278,7 +306,7 @@ class Step:
 #: The steps, in the order they run: a step may lean on what an earlier one found out.
 STEPS = (
     Step(("model",), _model),
-    Step(("n",), _one_answer),
+    Step(("n",), _choices),
     Step(("stop",), _stops),
     Step(("modalities", "audio"), _text_only),
     Step(("tools", "functions", "web_search_options"), translate_tools),

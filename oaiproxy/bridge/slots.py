@@ -7,11 +7,14 @@ each question has an order of answers, from the surest to a guess.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
+from oaiproxy.api.request import JsonObject
+from oaiproxy.bridge.items import Place, place_of
 from oaiproxy.bridge.toolcalls import ToolCall
+from oaiproxy.bridge.values import citation, file_annotation
 
 
 class Kind(Enum):
@@ -23,32 +26,28 @@ class Kind(Enum):
     OTHER = "other"
 
 
-_KINDS: Mapping[Any, Kind] = {
-    "message": Kind.MESSAGE,
-    "reasoning": Kind.REASONING,
-    "function_call": Kind.CALL,
-    "custom_tool_call": Kind.CALL,
-}
+_KINDS = {Place.CONTENT: Kind.MESSAGE, Place.REASONING: Kind.REASONING, Place.CALL: Kind.CALL}
 
 
 def kind_of(item: Mapping[str, Any]) -> Kind:
     """The kind of an output item."""
-    name = item.get("type")
-    return _KINDS.get(name, Kind.OTHER) if isinstance(name, str) else Kind.OTHER
+    return _KINDS.get(place_of(item), Kind.OTHER)
 
 
 class Part:
     """A part of an item's text.
 
     @ivar sent: whether any of it went to the client.
+    @ivar ended: whether an event said that it is whole.
     @ivar start: how much of the message's content stands before it, in characters.
     @ivar annotations: upstream's annotations of it.
     """
 
-    __slots__ = ("annotations", "sent", "start")
+    __slots__ = ("annotations", "ended", "sent", "start")
 
     def __init__(self) -> None:
         self.sent = False
+        self.ended = False
         self.start = 0
         self.annotations: list[Any] = []
 
@@ -57,6 +56,7 @@ class Slot:
     """One output item, as far as it is known.
 
     @ivar id: its id, the first one that it was given.
+    @ivar name: the name of the tool that it calls.
     @ivar announced: whether an ``output_item.added`` or ``.done`` spoke of it; else only its deltas did.
     @ivar closed: whether it is complete.
     @ivar shared: whether another open item has the same index, so that the index alone does not say which is meant.
@@ -64,6 +64,7 @@ class Slot:
     @ivar parts: its texts by ``content_index`` (or ``summary_index``).
     @ivar refused: the content indexes of the refusals that went to the client.
     @ivar raw: whether its reasoning is the model's own text (open models) and not a summary; None while unknown.
+    @ivar thoughts: the model's own text, as far as it went to the client.
     @ivar call: the client's call that it is.
     """
 
@@ -76,10 +77,12 @@ class Slot:
         "index",
         "kind",
         "matched",
+        "name",
         "parts",
         "raw",
         "refused",
         "shared",
+        "thoughts",
     )
 
     def __init__(self, kind: Kind, index: int | None) -> None:
@@ -87,6 +90,7 @@ class Slot:
         self.index = index
         self.id: str | None = None
         self.call_id: str | None = None
+        self.name: str | None = None
         self.announced = False
         self.closed = False
         self.shared = False
@@ -94,6 +98,7 @@ class Slot:
         self.parts: dict[int, Part] = {}
         self.refused: set[int] = set()
         self.raw: bool | None = None
+        self.thoughts: list[str] = []
         self.call: ToolCall | None = None
 
     def part(self, index: int) -> Part:
@@ -102,6 +107,22 @@ class Slot:
         if part is None:
             part = self.parts[index] = Part()
         return part
+
+    def end_of(self, index: int) -> bool:
+        """Note that the text at `index` is whole, and say whether it went to the client already.
+
+        Servers may count otherwise in their deltas (vLLM from -1): a text that went out and was not said to be whole
+        yet is then the one that is meant.
+        """
+        part = self.part(index)
+        if not part.sent:
+            part = next((other for other in self.parts.values() if other.sent and not other.ended), part)
+        part.ended = True
+        return part.sent
+
+    def lacks(self, summary: str) -> bool:
+        """Whether a summary says something that is not in the model's own text, which went to the client before it."""
+        return _squeezed(summary) not in _squeezed("".join(self.thoughts))
 
     def sent(self) -> int:
         """How many of its parts went to the client."""
@@ -119,6 +140,23 @@ class Slots:
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._all)
 
+    def annotations(self, end: int | None) -> tuple[list[JsonObject], list[JsonObject]]:
+        """The annotations in Chat's form, and those that Chat has no form for.
+
+        @param end: the place in the content at which it was cut, or None where it was not.
+        """
+        cited: list[JsonObject] = []
+        files: list[JsonObject] = []
+        for slot in self._all:
+            for _, part in sorted(slot.parts.items()):
+                for annotation in part.annotations:
+                    of_url, of_file = citation(annotation, part.start), file_annotation(annotation, part.start)
+                    if of_url is not None and (end is None or of_url["url_citation"]["end_index"] <= end):
+                        cited.append(of_url)
+                    if of_file is not None and (end is None or of_file.get("end_index", 0) <= end):
+                        files.append(of_file)
+        return cited, files
+
     def of_delta(self, kind: Kind, index: Any, item_id: Any) -> Slot:
         """The item of `kind` that a delta is about."""
         if index.__class__ is not int:
@@ -133,6 +171,10 @@ class Slots:
             found = slot
         if found is None and index is not None:
             found = self._newest(kind, index)
+        if found is None and isinstance(item_id, str):
+            # a server whose deltas count the items otherwise than what announced them
+            named = self._by_id.get(item_id)
+            found = named if named and named.kind is kind and named.announced and not named.closed else None
         return self._settled(found, kind, index, {"id": item_id})
 
     def of_added(self, index: Any, item: Mapping[str, Any]) -> Slot:
@@ -169,8 +211,11 @@ class Slots:
         slot.announced = True
         return slot
 
-    def of_final(self, position: int, item: Mapping[str, Any]) -> Slot:
-        """The item that stands at `position` in the output of the terminal event."""
+    def of_final(self, position: int, item: Mapping[str, Any], listed: Container[str] = ()) -> Slot:
+        """The item that stands at `position` in the output of the terminal event.
+
+        @param listed: the call ids in that output.
+        """
         kind = kind_of(item)
         call_id = item.get("call_id")
         for key in (item.get("id"), call_id):
@@ -180,9 +225,12 @@ class Slots:
         else:
             there = self._by_index.get(position)
             candidates = ([there] if there is not None else []) + self._all
-            slot = next(
-                (s for s in candidates if s.kind is kind and not s.matched and _agree(s.call_id, call_id)), None
-            )
+            open_to = [s for s in candidates if s.kind is kind and not s.matched]
+            slot = next((s for s in open_to if _agree(s.call_id, call_id)), None)
+            if slot is None:
+                # servers make up the ids anew; a call that is shown twice would be made twice
+                name = _name(item.get("name"))
+                slot = next((s for s in open_to if name and s.name == name and s.call_id not in listed), None)
         slot = self._settled(slot, kind, None, item)
         slot.announced = slot.matched = True
         return slot
@@ -211,7 +259,12 @@ class Slots:
             if isinstance(name, str) and name:
                 self._by_id.setdefault(name, slot)
         slot.id, slot.call_id = slot.id or _name(item.get("id")), slot.call_id or _name(item.get("call_id"))
+        slot.name = slot.name or _name(item.get("name"))
         return slot
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 def _name(value: Any) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from oaiproxy.api.errors import ApiError, UpstreamIncomplete, UpstreamInvalid
 from oaiproxy.api.responses import decode_event
 from oaiproxy.api.sse import EVENT_LIMIT, SseDecoder, SseEvent
@@ -17,16 +19,24 @@ _CUT_SHORT = (
 )
 
 
-class _EventTranslator:
+_AnySink = TypeVar("_AnySink", ChunkSink, CompletionSink)
+
+
+class _EventTranslator(Generic[_AnySink]):
     """Reads the events of a Responses stream and hands them to a turn."""
 
-    def __init__(self, plan: AnswerPlan, sink: ChunkSink | CompletionSink, limit: int) -> None:
-        self._sink = sink
+    def __init__(self, plan: AnswerPlan, sink: _AnySink, limit: int) -> None:
+        self._sink: _AnySink = sink
         self._turn = Turn(plan, sink)
         self._decoder = SseDecoder(limit)
         self._seeded = False
         self._pending: ApiError | None = None
         self._failed = False
+
+    @property
+    def acknowledged(self) -> bool:
+        """True once an event of upstream's spoke of its response."""
+        return self._turn.acknowledged
 
     @property
     def finished(self) -> bool:
@@ -36,7 +46,7 @@ class _EventTranslator:
     @property
     def cut_short(self) -> bool:
         """True where a stop sequence ended the client's body before upstream ended its own."""
-        return self._turn.stopped
+        return self._turn.stopped and self._turn.finished
 
     def feed(self, data: bytes) -> bytes:
         """Take a piece of the upstream's body and return what the client gets for it.
@@ -47,7 +57,7 @@ class _EventTranslator:
         @raise ApiError: the upstream said that it failed, or what it sent is not what the API says.
         """
         self._raise_pending()
-        if self._failed or self._turn.finished:
+        if not data or self._failed or self._turn.finished:
             return b""
         try:
             for event in self._decoder.feed(data):
@@ -105,7 +115,7 @@ class _EventTranslator:
         dispatch(self._turn, decoded)
 
 
-class ChatStream(_EventTranslator):
+class ChatStream(_EventTranslator[ChunkSink]):
     """A Responses stream as the chunks of a chat completion (a `BodyTranslator`)."""
 
     def __init__(self, plan: AnswerPlan, limit: int = EVENT_LIMIT) -> None:
@@ -119,13 +129,23 @@ class ChatStream(_EventTranslator):
         """True once upstream's output has begun; that it created a response proves nothing (bridge.md 4.2)."""
         return self._turn.begun
 
+    def keepalive(self) -> bytes:
+        """A chunk that says nothing; the first of a stream says the role, as always."""
+        if self._failed or self._turn.finished or not self._turn.acknowledged:
+            return b""
+        if self._turn.begun:
+            self._sink.nothing()
+        else:
+            self._turn.begin()
+        return self._sink.take()
+
     def fail(self, error: ApiError) -> bytes:
         """The event on which the SDKs raise.  No finish chunk and no ``[DONE]`` go with it (bridge.md 4.6)."""
         self._failed = True
         return error.event()
 
 
-class CollectedStream(_EventTranslator):
+class CollectedStream(_EventTranslator[CompletionSink]):
     """A Responses stream as one chat completion (a `BodyTranslator`): some upstreams stream whatever they are asked."""
 
     def __init__(self, plan: AnswerPlan, limit: int = EVENT_LIMIT) -> None:
@@ -138,6 +158,10 @@ class CollectedStream(_EventTranslator):
     def accepted(self) -> bool:
         """True once the completion is whole."""
         return self._turn.finished
+
+    def keepalive(self) -> bytes:
+        """Nothing: an object that is not whole cannot be begun."""
+        return b""
 
     def fail(self, error: ApiError) -> bytes:
         """Nothing: half a JSON object cannot say that it failed."""

@@ -26,7 +26,8 @@ def translate_tool_choice(draft: Draft) -> None:
     if "tools" not in draft.body:
         if choice == "none":
             draft.body["tool_choice"] = choice
-        elif choice is not None:
+        elif choice not in (None, "auto"):
+            # auto asks for nothing; some clients always say it
             name = "function_call" if draft.given.get("tool_choice") is None else "tool_choice"
             draft.dropped(name, "no tools to choose from")
         draft.dropped("parallel_tool_calls", "no tools to call")

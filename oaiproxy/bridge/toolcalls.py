@@ -92,9 +92,11 @@ class ToolCall:
 
     It is shown to the client with its first sign, and its arguments as they come (`Arguments`), unless its name has not
     come yet or it is the wrapper around other calls; such ones wait for their end.
+
+    @ivar index: its number among the client's calls, once it is shown.
     """
 
-    __slots__ = ("_arguments", "_as_input", "_calls", "_custom", "_id", "_index", "_initial", "_name")
+    __slots__ = ("_arguments", "_as_input", "_calls", "_custom", "_id", "_initial", "_name", "index")
 
     def __init__(self, calls: ClientCalls) -> None:
         self._calls = calls
@@ -104,7 +106,7 @@ class ToolCall:
         self._initial: Any = None  # the arguments that the announcement had, which usually has none
         self._custom = False  # whether it is free text upstream
         self._as_input = False  # whether it is free text for the client too, or the one string of a function
-        self._index: int | None = None  # its number among the client's calls, once it is shown
+        self.index: int | None = None
 
     def announce(self, item: Mapping[str, Any]) -> None:
         """Take what an item says of its call: type, name, and id."""
@@ -140,13 +142,13 @@ class ToolCall:
         if not self._arguments.whole:
             self.settle(self._initial)
         self._arguments.close()
-        if self._index is None and self._name is not None and self._is_wrapper():
+        if self.index is None and self._name is not None and self._is_wrapper():
             if self._calls.unwrap(self._id, self._arguments.whole):
                 return
             self._show()
         self._flush()
-        if complete and self._index is not None:
-            self._complete(self._index)
+        if complete and self.index is not None:
+            self._complete(self.index)
 
     def _is_wrapper(self) -> bool:
         return not self._custom and self._name is not None and self._calls.is_wrapper(self._name)
@@ -157,12 +159,12 @@ class ToolCall:
     def _show(self) -> None:
         assert self._name is not None
         self._as_input = self._custom and self._name in self._calls.plan.custom_tools
-        self._index = self._calls.open(self._id, self._name, self._as_input)
+        self.index = self._calls.open(self._id, self._name, self._as_input)
         self._flush()
 
     def _flush(self) -> None:
         """Send what may be sent."""
-        if self._index is None:
+        if self.index is None:
             return
         first = not self._arguments.sent
         text = self._arguments.take()
@@ -170,7 +172,7 @@ class ToolCall:
             return
         if self._custom and not self._as_input:
             text = ('{"input":"' if first else "") + _json.encode(text)[1:-1].decode()
-        self._calls.sink.call_text(self._index, text)
+        self._calls.sink.call_text(self.index, text)
 
     def _complete(self, index: int) -> None:
         """Send what makes the arguments JSON, so that `JSON.parse` takes those of a call that has none."""

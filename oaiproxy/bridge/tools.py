@@ -46,7 +46,7 @@ _SEARCHES = frozenset(name for name in HOSTED if name.startswith("web_search"))
 _FURTHER = ("allowed_callers", "defer_loading", "output_schema")
 # cache_control is a mark of another dialect and has no meaning here
 _COMMON_KEYS = frozenset({"type", "name", "description", "cache_control", *_FURTHER})
-_FUNCTION_KEYS = _COMMON_KEYS | {"function", "parameters", "strict"}
+_FUNCTION_KEYS = _COMMON_KEYS | {"function", "input_schema", "parameters", "strict"}
 _CUSTOM_KEYS = _COMMON_KEYS | {"custom", "format"}
 
 
@@ -121,12 +121,14 @@ class _Shelf:
         description = _optional(function, "description", as_string, param)
         if description is not None:
             tool["description"] = description
-        parameters = _optional(function, "parameters", as_object, param)
+        # the second is what Cursor's flat tools call it, after Anthropic's
+        key = "input_schema" if function.get("parameters") is None else "parameters"
+        parameters = _optional(function, key, as_object, param)
         tool["parameters"] = _no_parameters(bool(strict)) if parameters is None else parameters
         tool["strict"] = bool(strict)
         tool.update(_further(function, outer))
-        self._tell_unknown(function, outer, _FUNCTION_KEYS)
-        if self._new(name):
+        self._tell_unknown(function, outer, _FUNCTION_KEYS, param)
+        if self._new(name, param):
             self.functions[name] = None
             self.tools.append(tool)
 
@@ -141,8 +143,8 @@ class _Shelf:
         if given is not None:
             tool["format"] = _format(given, f"{where}.format")
         tool.update(_further(custom, outer))
-        self._tell_unknown(custom, outer, _CUSTOM_KEYS)
-        if self._new(name):
+        self._tell_unknown(custom, outer, _CUSTOM_KEYS, where)
+        if self._new(name, where):
             self.custom[name] = None
             self.tools.append(tool)
 
@@ -164,16 +166,20 @@ class _Shelf:
             return
         self.hosted["web_search"] = None
 
-    def _new(self, name: str) -> bool:
+    def _new(self, name: str, param: str) -> bool:
         if name in self.functions or name in self.custom:
-            self._draft.notes.dropped(f"the second tool named {shown(name)}", "a name can be used once")
+            what = f"the second tool named {shown(name)}"
+            self._draft.notes.dropped(what, "a name can be used once", f"{param}.name")
             return False
         return True
 
-    def _tell_unknown(self, inner: Mapping[str, Any], outer: Mapping[str, Any], known: frozenset[str]) -> None:
-        for key, value in (*outer.items(), *inner.items()):
-            if key not in known and value is not None:
-                self._draft.notes.unknown(f"tools[].{key}")
+    def _tell_unknown(
+        self, inner: Mapping[str, Any], outer: Mapping[str, Any], known: frozenset[str], param: str
+    ) -> None:
+        for where, fields in ((param.rpartition(".")[0], outer), (param, inner)):
+            for key, value in fields.items():
+                if key not in known and value is not None:
+                    self._draft.notes.unknown(f"tools[].{key}", f"{where}.{key}")
 
 
 def _further(inner: Mapping[str, Any], outer: Mapping[str, Any]) -> dict[str, Any]:

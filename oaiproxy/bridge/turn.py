@@ -8,81 +8,35 @@ ways through the bridge cannot disagree.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from oaiproxy.api.chat import SERVICE_TIERS, FinishReason, ReasoningField
+from oaiproxy.api.chat import FinishReason, ReasoningField
 from oaiproxy.api.errors import ApiError, UpstreamIncomplete
 from oaiproxy.api.request import JsonObject
 from oaiproxy.api.responses import Response, ResponseHead
+from oaiproxy.bridge.endings import End, finish_reason
 from oaiproxy.bridge.failures import event_error
+from oaiproxy.bridge.items import Place, place_of
 from oaiproxy.bridge.plan import AnswerPlan
+from oaiproxy.bridge.sink import Ending, Envelope, Sink
 from oaiproxy.bridge.slots import Kind, Part, Slot, Slots
-from oaiproxy.bridge.toolcalls import CallSink, ClientCalls, ToolCall, show_hosted_call
+from oaiproxy.bridge.toolcalls import ClientCalls, ToolCall, show_hosted_call
 from oaiproxy.bridge.until import Until
-from oaiproxy.bridge.values import chat_logprobs, chat_moderation, chat_usage, citation, image_url
+from oaiproxy.bridge.values import (
+    chat_extra,
+    chat_logprobs,
+    chat_metadata,
+    chat_usage,
+    image_urls,
+    timestamp,
+)
 
 #: What stands between two items' texts, and between two parts of a summary.
 SEPARATOR = "\n\n"
 
 #: What stands around the reasoning in think mode.  The request half takes such a block off the history again.
 THINK_OPEN, THINK_CLOSE = "<think>\n", "\n</think>\n\n"
-
-#: ``incomplete_details.reason`` -> why the choice ended.  The schema's enum says ``max_output_tokens``, its own example
-#: ``max_tokens``; an unknown reason is still no normal end.
-INCOMPLETE: Mapping[str, FinishReason] = {
-    "max_output_tokens": FinishReason.LENGTH,
-    "max_tokens": FinishReason.LENGTH,
-    "content_filter": FinishReason.CONTENT_FILTER,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """What every chunk of an answer repeats."""
-
-    id: str
-    created: int
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What is known at the end of a turn.
-
-    @ivar citations: annotations in Chat's form, for the whole content.
-    @ivar usage: Chat's usage, or None where upstream gave none.
-    @ivar extra: further fields of the answer: ``service_tier``, ``moderation``.
-    """
-
-    reason: FinishReason
-    citations: list[JsonObject] = field(default_factory=list)
-    usage: JsonObject | None = None
-    extra: JsonObject = field(default_factory=dict)
-    metadata: JsonObject | None = None
-
-
-class Sink(CallSink, Protocol):
-    """Where a turn goes.  `begin` comes first and once, `finish` last and once; texts are never empty."""
-
-    def begin(self, envelope: Envelope) -> None:
-        """The turn begins."""
-
-    def content(self, text: str, logprobs: list[JsonObject] | None) -> None:
-        """More of the content."""
-
-    def reasoning(self, text: str) -> None:
-        """More of the reasoning."""
-
-    def refusal(self, text: str) -> None:
-        """More of the refusal."""
-
-    def image(self, url: str) -> None:
-        """A picture."""
-
-    def finish(self, ending: Ending) -> None:
-        """The turn is over."""
 
 
 class Turn:
@@ -92,6 +46,7 @@ class Turn:
     the model thinks after its first words or its first call is left out then.
 
     @ivar slots: the output items so far.
+    @ivar acknowledged: whether upstream said that it works on the request.
     @ivar begun: whether the sink was told anything, that is, whether upstream showed that it took the request.
     @ivar finished: whether the turn is over.
     @ivar stopped: whether a stop sequence came; what upstream says after it is left out.
@@ -100,12 +55,15 @@ class Turn:
     def __init__(self, plan: AnswerPlan, sink: Sink) -> None:
         self.plan = plan
         self.slots = Slots()
+        self.acknowledged = False
         self.begun = False
         self.finished = False
         self.stopped = False
         self._sink = sink
         self._until = Until(plan.stop) if plan.stop else None
+        self._separator = _separator(plan.stop)
         self._calls = ClientCalls(plan, self)
+        self._called = 0  # how many calls the sink was told of
         self._head = ResponseHead()
         self._seed = b""
         self._name = ""  # of the response, for ids
@@ -120,6 +78,7 @@ class Turn:
 
     def learn(self, head: ResponseHead | Response) -> None:
         """Take what is known of the response itself.  Nothing that was sent changes by it."""
+        self.acknowledged = True
         own = self._head
         own.id, own.model = own.id or head.id, own.model or head.model
         own.created_at = own.created_at or head.created_at
@@ -136,9 +95,9 @@ class Turn:
             self._name = head.id.removeprefix("resp_")
         else:
             self._name = hashlib.sha256(self._seed).hexdigest()[:32]
-        created = head.created_at if isinstance(head.created_at, int | float) else self.plan.created
+        created = timestamp(head.created_at)
         model = head.model if isinstance(head.model, str) and head.model else self.plan.model
-        self._sink.begin(Envelope("chatcmpl-" + self._name, int(created), model))
+        self._sink.begin(Envelope("chatcmpl-" + self._name, self.plan.created if created is None else created, model))
 
     # -- texts
 
@@ -153,7 +112,7 @@ class Turn:
         part = slot.part(index)
         if slot is not self._spoke:
             if self._spoke is not None:
-                self._say(SEPARATOR, None)
+                self._say(self._separator, None)
             self._spoke = slot
         if not part.sent:
             part.sent = True
@@ -183,6 +142,8 @@ class Turn:
             return
         part = slot.part(index)
         part.sent = True
+        if raw:
+            slot.thoughts.append(text)
         if self.plan.reasoning_field is ReasoningField.NONE:
             return
         if part is not self._thought:
@@ -192,9 +153,22 @@ class Turn:
             self._sink.reasoning(text)
         elif self._thinking:
             self._content(text, None)
-        elif self._thinking is None and self._spoke is None:
+        elif self._may_think():
             self._thinking = True
             self._content(THINK_OPEN + text, None)
+
+    def _may_think(self) -> bool:
+        """Whether reasoning that comes now is shown."""
+        if self.plan.reasoning_field is ReasoningField.THINK:
+            return bool(self._thinking) or (self._thinking is None and self._spoke is None)
+        return self.plan.reasoning_field is not ReasoningField.NONE
+
+    def notify(self, slot: Slot, text: str) -> None:
+        """Tell the client something that is not the model's: where its reasoning stands, or else in the content."""
+        if self._may_think():
+            self.reason(slot, 0, text, raw=False)
+        else:
+            self.text(slot, 0, text)
 
     def annotate(self, slot: Slot, index: int, annotation: Any) -> None:
         """One more annotation of a message's text."""
@@ -248,14 +222,14 @@ class Turn:
         if self.stopped:
             return
         self._pause()
+        self._called += 1
         # the client has to name the call in its answer
         self._sink.open_call(index, id or f"call_{self._name}_{index}", name, custom)
 
     def call_text(self, index: int, text: str) -> None:
         """More of a call (`CallSink`)."""
-        if self.stopped:
-            return
-        self._sink.call_text(index, text)
+        if index < self._called:
+            self._sink.call_text(index, text)
 
     # -- items
 
@@ -286,22 +260,27 @@ class Turn:
         content = item.get("content")
         if isinstance(content, str):
             content = [{"type": "output_text", "text": content}]
-        texts = list(_texts(content, "output_text", "text"))
+        texts = list(_texts(content, "output_text", "text", empty=True))
+        refusals = list(_texts(content, "refusal", "refusal"))
         sent = [part for _, part in sorted(slot.parts.items()) if part.sent]
-        for n, (index, part, text) in enumerate(texts):
-            if len(sent) < len(texts) and not slot.part(index).sent:
+        complete = len(sent) >= sum(text != "" for _, _, text in texts)
+        refused = len(slot.refused) >= len(refusals)
+        counted = iter(sent)
+        for index, part, text in sorted((*texts, *refusals), key=lambda found: found[0]):
+            if part["type"] == "refusal":
+                if not refused and index not in slot.refused:
+                    self.refuse(slot, index, text)
+                continue
+            if text and not complete and not slot.part(index).sent:
                 self.text(slot, index, text, part.get("logprobs"))
             # servers may count parts otherwise in their deltas; the nth text is the nth text all the same
-            known = sent[n] if len(sent) >= len(texts) else slot.part(index)
+            known = next(counted) if text and complete else slot.part(index)
             self.annotations(known, part.get("annotations"))
-        refusals = list(_texts(content, "refusal", "refusal"))
-        missing = len(slot.refused) < len(refusals)
-        for index, _, text in refusals:
-            if missing and index not in slot.refused:
-                self.refuse(slot, index, text)
 
     def _complete_reasoning(self, slot: Slot, item: JsonObject) -> None:
         summary = list(_texts(item.get("summary"), "summary_text", "text"))
+        if slot.raw and any(slot.lacks(text) for _, _, text in summary):
+            slot.raw, slot.parts = False, {}
         raw = slot.raw if slot.raw is not None else not summary
         texts = list(_texts(item.get("content"), "reasoning_text", "text")) if raw else summary
         if slot.sent() < len(texts):
@@ -310,18 +289,17 @@ class Turn:
                     self.reason(slot, index, text, raw)
 
     def _complete_other(self, slot: Slot, item: JsonObject) -> None:
-        kind = item.get("type")
-        if kind == "image_generation_call":
-            url = image_url(item)
-            if url is not None and not self.stopped:
+        place = place_of(item)
+        if place is Place.IMAGES and not self.stopped:
+            for url in image_urls(item):
                 self._pause()
                 self._sink.image(url)
-        elif kind == "mcp_approval_request":
+        elif place is Place.NOTICE:
             # a chat client has no means to approve, and would see an answer without a word
             server, tool = item.get("server_label"), item.get("name")
             notice = f"The MCP server {server!r} wants approval to run {tool!r}, which cannot be given here."
-            self.reason(slot, 0, notice + ' Ask for the tool with "require_approval": "never".', raw=False)
-        else:
+            self.notify(slot, notice + ' Ask for the tool with "require_approval": "never".')
+        elif place is Place.LOCAL_CALL:
             show_hosted_call(self._calls, item)
 
     # -- the end
@@ -353,8 +331,10 @@ class Turn:
         self.learn(response)
         if not self.begun:
             self.begin()
-        for position, item in enumerate(response.items()):
-            self._complete(self.slots.of_final(position, item), item)
+        items = response.items()
+        listed = {call_id for item in items if isinstance(call_id := item.get("call_id"), str)}
+        for position, item in enumerate(items):
+            self._complete(self.slots.of_final(position, item, listed), item)
         for slot in self.slots:
             if slot.call is not None and not slot.closed:
                 slot.call.close({}, status == "completed")
@@ -362,67 +342,51 @@ class Turn:
         self.finished = True
         self._sink.finish(
             Ending(
-                self._finish_reason(status, response),
-                list(self._citations()),
+                self._finish_reason(status, response.incomplete_details),
+                *self._annotations(),
                 chat_usage(response.usage),
-                self._extra(response),
-                _strings(response.metadata),
+                chat_extra(response.service_tier, response.moderation),
+                chat_metadata(response.metadata),
             )
         )
 
     def stop(self) -> None:
         """A stop sequence came in a stream: the client's turn is over, whatever upstream has still to say.
 
-        Upstream's usage is not known then.
+        Only a call that the client has seen the beginning of is waited for.  Upstream's usage is not known then.
         """
+        if any(slot.call is not None and not slot.closed and self._knows(slot.call) for slot in self.slots):
+            return
         self.finished = True
-        self._sink.finish(Ending(FinishReason.STOP, list(self._citations())))
+        self._sink.finish(Ending(self._finish_reason("completed", None), *self._annotations()))
 
-    def _finish_reason(self, status: str, response: Response) -> FinishReason:
-        if self.stopped:
-            return FinishReason.STOP
-        if status == "incomplete":
-            details = response.incomplete_details
-            reason = details.get("reason") if isinstance(details, dict) else None
-            return INCOMPLETE.get(str(reason), FinishReason.LENGTH)
-        if not self._calls.count:
-            return FinishReason.STOP
-        return FinishReason.FUNCTION_CALL if self.plan.legacy_functions else FinishReason.TOOL_CALLS
+    def _knows(self, call: ToolCall) -> bool:
+        """Whether the client has seen the beginning of a call."""
+        return call.index is not None and call.index < self._called
 
-    def _citations(self) -> Iterator[JsonObject]:
-        for slot in self.slots:
-            for _, part in sorted(slot.parts.items()):
-                for annotation in part.annotations:
-                    cited = citation(annotation, part.start)
-                    if cited is not None and self._is_shown(cited):
-                        yield cited
+    def _finish_reason(self, status: str, details: Any) -> FinishReason:
+        reason = details.get("reason") if isinstance(details, dict) else None
+        return finish_reason(End(status, reason, self._called > 0, self.plan.legacy_functions, self.stopped))
 
-    def _is_shown(self, cited: JsonObject) -> bool:
-        end = cited["url_citation"].get("end_index")
-        return not self.stopped or (isinstance(end, int) and end <= self._shown)
-
-    @staticmethod
-    def _extra(response: Response) -> JsonObject:
-        extra: JsonObject = {}
-        if isinstance(response.service_tier, str) and response.service_tier in SERVICE_TIERS:
-            extra["service_tier"] = response.service_tier
-        moderation = chat_moderation(response.moderation)
-        if moderation is not None:
-            extra["moderation"] = moderation
-        return extra
+    def _annotations(self) -> tuple[list[JsonObject], list[JsonObject]]:
+        # what is cited behind a stop sequence was not shown
+        return self.slots.annotations(self._shown if self.stopped else None)
 
 
-def _strings(metadata: Any) -> JsonObject | None:
-    """What of a response's metadata is as the schema has it, or None where there is none."""
-    pairs = metadata.items() if isinstance(metadata, dict) else ()
-    return {key: value for key, value in pairs if isinstance(value, str)} or None
+def _separator(stops: Sequence[str]) -> str:
+    """What stands between two messages' texts: nothing that would itself stop the text."""
+    return next((s for s in (SEPARATOR, "\n", " ") if not any(stop in s for stop in stops if stop)), "")
 
 
-def _texts(parts: Any, kind: str, field: str) -> Iterator[tuple[int, JsonObject, str]]:
-    """The parts of one type that have a text: each with its index."""
+def _texts(parts: Any, kind: str, field: str, empty: bool = False) -> Iterator[tuple[int, JsonObject, str]]:
+    """The parts of one type that have a text: each with its index.
+
+    @param empty: those with an empty one too.
+    """
     if isinstance(parts, list):
         for index, part in enumerate(parts):
-            if isinstance(part, dict) and part.get("type") == kind:
+            # some servers name every part that is text so
+            if isinstance(part, dict) and part.get("type") in (kind, field):
                 text = part.get(field)
-                if isinstance(text, str) and text:
+                if isinstance(text, str) and (text or empty):
                     yield index, part, text

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from oaiproxy.api.chat import SERVICE_TIERS
 from oaiproxy.api.request import JsonObject
+from oaiproxy.bridge.items import ANNOTATIONS, Place
 
 
 def integer(value: Any) -> int:
@@ -15,14 +18,31 @@ def integer(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+def timestamp(value: Any) -> int | None:
+    """Unix time in seconds, or None where there is none: servers send fractions, digits, and dates in words."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            try:
+                moment = datetime.fromisoformat(value)
+                value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+            except (ValueError, OverflowError):
+                return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1 << 53:
+        return None
+    return int(value)
+
+
 def chat_usage(usage: Any) -> JsonObject | None:
     """Chat's ``usage`` for a response's, or None where there is none (bridge.md 3.7).
 
-    Servers leave out the details, though the schema requires them.
+    Servers leave out the details, though the schema requires them, and some have Chat's names here too.
     """
     if not isinstance(usage, dict):
         return None
-    spent, made = integer(usage.get("input_tokens")), integer(usage.get("output_tokens"))
+    spent = integer(usage.get("input_tokens", usage.get("prompt_tokens")))
+    made = integer(usage.get("output_tokens", usage.get("completion_tokens")))
     total = usage.get("total_tokens")
     return {
         "prompt_tokens": spent,
@@ -71,6 +91,20 @@ def citation(annotation: Any, shift: int) -> JsonObject | None:
     }
 
 
+def file_annotation(annotation: Any, shift: int) -> JsonObject | None:
+    """An annotation about a file, which Chat has no form for, or None for another one.
+
+    @param shift: as for `citation`; ``index`` is none of a character but of a file.
+    """
+    if not isinstance(annotation, dict) or not isinstance(annotation.get("type"), str):
+        return None
+    known = ANNOTATIONS.get(annotation["type"])
+    if known is None or known.place is not Place.FILES:
+        return None
+    places = {key: integer(annotation[key]) + shift for key in ("start_index", "end_index") if key in annotation}
+    return {**annotation, **places}
+
+
 def chat_logprobs(entries: list[Any]) -> list[JsonObject]:
     """Chat's log probabilities for a part's; Chat requires ``bytes``, which stream events leave out."""
     return [{**_logprob(entry), "top_logprobs": _tokens(entry.get("top_logprobs"))} for entry in _with_token(entries)]
@@ -96,15 +130,22 @@ def _logprob(entry: Mapping[str, Any]) -> JsonObject:
     return {"token": token, "logprob": value if isinstance(value, int | float) else -9999.0, "bytes": encoded}
 
 
-def image_url(item: Mapping[str, Any]) -> str | None:
-    """The data URL of the picture that an ``image_generation_call`` made, or None where it made none."""
+_URLS = ("data:", "https://", "http://")
+
+
+def image_urls(item: Mapping[str, Any]) -> Iterator[str]:
+    """The URLs of the pictures that an ``image_generation_call`` or a ``code_interpreter_call`` made."""
     result = item.get("result")
-    if not isinstance(result, str) or not result:
-        return None
-    if result.startswith(("data:", "https://", "http://")):
-        return result
-    kind = item.get("output_format")
-    return f"data:image/{kind if isinstance(kind, str) and kind.isalnum() else 'png'};base64,{result}"
+    if isinstance(result, str) and result:
+        kind = item.get("output_format")
+        head = f"data:image/{kind if isinstance(kind, str) and kind.isalnum() else 'png'};base64,"
+        yield result if result.startswith(_URLS) else head + result
+    outputs = item.get("outputs")
+    for output in outputs if isinstance(outputs, list) else ():
+        if isinstance(output, dict) and output.get("type") == "image":
+            url = output.get("url")
+            if isinstance(url, str) and url.startswith(_URLS):
+                yield url
 
 
 def chat_moderation(moderation: Any) -> JsonObject | None:
@@ -121,3 +162,24 @@ def _verdict(result: Any) -> JsonObject | None:
     if result.get("type") != "moderation_result":
         return result
     return {"type": "moderation_results", "model": result.get("model"), "results": [result]}
+
+
+def chat_extra(tier: Any, moderation: Any) -> JsonObject:
+    """The fields of an answer that only some have.
+
+    @param tier: a response's ``service_tier``; one that Chat does not know is left out.
+    @param moderation: its ``moderation``.
+    """
+    extra: JsonObject = {}
+    if isinstance(tier, str) and tier in SERVICE_TIERS:
+        extra["service_tier"] = tier
+    verdicts = chat_moderation(moderation)
+    if verdicts is not None:
+        extra["moderation"] = verdicts
+    return extra
+
+
+def chat_metadata(metadata: Any) -> JsonObject | None:
+    """What of a response's metadata is as the schema has it, or None where there is none."""
+    pairs = metadata.items() if isinstance(metadata, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, str)} or None

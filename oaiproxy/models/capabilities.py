@@ -25,6 +25,8 @@ class Capabilities:
     @ivar sampling: whether ``temperature``, ``top_p`` and the log probabilities are taken: ``always``,
         ``without_reasoning`` (only while the effort is ``none``) or ``never``.
     @ivar web_search: it takes the hosted ``web_search`` tool.
+    @ivar known: it is of a family of OpenAI's in the built-in data, so that what the API's description says holds for
+        it; of others we know at most what their operator says.
     """
 
     reasoning: bool = False
@@ -32,6 +34,7 @@ class Capabilities:
     default_effort: str | None = None
     sampling: str = "always"
     web_search: bool = False
+    known: bool = False
 
     def nearest_effort(self, wanted: str) -> str | None:
         """The effort the model takes that comes nearest to `wanted`; of two that are as near, the lower.

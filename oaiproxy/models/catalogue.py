@@ -124,9 +124,9 @@ class Catalogue:
         # what the family can do, corrected by what the entry says
         can = self._family(tuple(_names(model.id))[-1])
         if model.reasoning is True and not can.reasoning:
-            can = replace(GENERIC_REASONING, web_search=can.web_search)
+            can = replace(GENERIC_REASONING, web_search=can.web_search, known=can.known)
         elif model.reasoning is False:
-            can = Capabilities(web_search=can.web_search)
+            can = Capabilities(web_search=can.web_search, known=can.known)
         return can if model.web_search is None else replace(can, web_search=model.web_search)
 
     def _listing(self, kind: PortKind, models: list[ModelEntry]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -180,7 +180,7 @@ def _capabilities(
     sampling: str = "always",
     web_search: bool = False,
 ) -> Capabilities:
-    return Capabilities(bool(efforts), frozenset(efforts), default_effort, sampling, web_search)
+    return Capabilities(bool(efforts), frozenset(efforts), default_effort, sampling, web_search, known=True)
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ class ModelAlias:
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     ports = frozenset({PortKind.BRIDGE})
-    paths = frozenset({"/chat/completions"})
+    paths = frozenset({"/chat/completions", "/completions"})
 
     def transform(self, request: ApiRequest, context: ITransformContext) -> ApiRequest:
         model = request.model

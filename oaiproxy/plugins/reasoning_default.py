@@ -42,8 +42,9 @@ class ReasoningDefault:
         choice = request.choice or ModelChoice("")
         can = context.models.capabilities(request.model)
         if not can.reasoning:
-            dropped = [f"dropped {setting} (the model does not reason)" for setting in settings_of(choice)]
-            return request.warn(*dropped) if dropped else request
+            for setting in settings_of(choice):
+                request = request.warn_dropped(setting, "the model does not reason", "model")
+            return request
         if choice.effort is not None and choice.effort not in can.efforts and not names_effort(body):
             nearest = can.nearest_effort(choice.effort)
             request = request.warn(f"changed res-{choice.effort} to res-{nearest} (the model does not take it)")

@@ -100,6 +100,11 @@ class UpstreamBody(Protocol):
                 self.resumeProducing()
         self._settle()
 
+    def drop(self) -> None:
+        """The client has all it needs, and the upstream would go on for nobody: close its connection."""
+        self._settle()
+        self._abort()
+
     def _check(self) -> None:
         self._timer = None
         quiet = 0.0 if self._paused else self._clock.seconds() - self._last
@@ -127,3 +132,38 @@ class UpstreamBody(Protocol):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+
+@implementer(IPushProducer)
+class UpstreamBodies:
+    """The bodies of one exchange, which come at the same time and end together: one producer for its client.
+
+    @ivar paused: whether the client takes nothing at the moment.
+    """
+
+    def __init__(self) -> None:
+        self.paused = False
+        self._bodies: list[UpstreamBody] = []
+
+    def add(self, body: UpstreamBody) -> None:
+        """Let another body come."""
+        self._bodies.append(body)
+        body.start()
+        if self.paused:
+            # a body that begins lets its transport go
+            body.pauseProducing()
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+        for body in self._bodies:
+            body.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+        for body in self._bodies:
+            body.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The client is gone: so is the upstream's reason to go on."""
+        for body in self._bodies:
+            body.stopProducing()

@@ -19,7 +19,8 @@ class StopFilter:
     def __init__(self, stops: Sequence[str]) -> None:
         """@param stops: the stop sequences; empty ones are none."""
         self._stops = tuple(dict.fromkeys(stop for stop in stops if stop))
-        self._longest = max(map(len, self._stops), default=0)
+        self._prefixes = frozenset(stop[:end] for stop in self._stops for end in range(1, len(stop)))
+        self._lengths = sorted({len(prefix) for prefix in self._prefixes}, reverse=True)
         self._held = ""
         self.hit = False
 
@@ -28,15 +29,17 @@ class StopFilter:
         if self.hit:
             return ""
         text = self._held + text
-        matches = ((at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0)
-        # the one that is complete first, as for a model that stops while it writes; so no cut of the text matters
-        _, found = min(matches, default=(0, -1))
-        if found >= 0:
+        matches = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if matches:
+            # the one that is complete first, as for a model that stops while it writes; so no cut of the text matters
             self.hit, self._held = True, ""
-            return text[:found]
+            return text[: min(matches)[1]]
         keep = self._beginning(text)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        if not keep:
+            self._held = ""
+            return text
+        self._held = text[-keep:]
+        return text[:-keep]
 
     def flush(self) -> str:
         """The text ends or pauses: what was held back was no stop sequence after all."""
@@ -45,8 +48,7 @@ class StopFilter:
 
     def _beginning(self, text: str) -> int:
         """How many characters at the end of `text` may be the beginning of a stop sequence."""
-        for length in range(min(self._longest - 1, len(text)), 0, -1):
-            tail = text[-length:]
-            if any(stop.startswith(tail) for stop in self._stops):
-                return length
+        for length in self._lengths:
+            if text[-length:] in self._prefixes:
+                return min(length, len(text))
         return 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from oaiproxy.api.request import PortKind
+from oaiproxy.bridge import Learnt
 from oaiproxy.interfaces import IExchangeObserver
 from oaiproxy.models import Catalogue
 from oaiproxy.relay import UpstreamClient
@@ -33,6 +35,8 @@ class PortContext:
     @ivar upstream: where requests go.
     @ivar clock: tells the time and calls later.
     @ivar observers: who is told what passes through; usually nobody.
+    @ivar learnt: what upstream was seen to refuse.
+    @ivar profile: the name of the profile that the port's clients get, or None where the port says nothing of it.
     @ivar ids: gives each exchange its id.
     """
 
@@ -43,4 +47,6 @@ class PortContext:
     upstream: UpstreamClient
     clock: Any
     observers: Sequence[IExchangeObserver] = ()
+    learnt: Learnt = field(default_factory=lambda: Learnt(time.monotonic))
+    profile: str | None = None
     ids: Iterator[str] = field(default_factory=_ids)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from oaiproxy.api.body import BodyTranslator
-from oaiproxy.api.errors import ApiError
+from oaiproxy.api.body import JointTranslator
+from oaiproxy.api.errors import ApiError, BadRequest
+from oaiproxy.api.notes import Note
 from oaiproxy.api.request import ApiRequest
-from oaiproxy.bridge import answer_translator, translate, upstream_error
-from oaiproxy.clients import ClientProfile
+from oaiproxy.bridge import AnswerPlan, joint_translator, translate, upstream_error
+from oaiproxy.bridge.completions import completion_error, completion_translator, translate_completion
+from oaiproxy.clients import ClientProfile, OddBody
 from oaiproxy.models import Catalogue
 from oaiproxy.settings import Settings
 
@@ -22,18 +24,25 @@ class Call:
     @ivar bodies: the JSON bytes to send: one request each, all at once; the answers are joined to one.
     @ivar stream: whether the client gets a stream.
     @ivar asks_stream: whether upstream is asked for one.
-    @ivar warnings: what the client must be told of the translation.
-    @ivar translator: gives the body translator for an answer's content type.
+    @ivar notes: what the client must be told of the translation.
+    @ivar translator: makes the translator of the answers, anew for each time the requests are sent.
     @ivar failure: makes the client's error of a failed answer's status, content type and body.
+    @ivar plan: what `translator` goes by, for those who explain a translation; None where there is no such thing.
     """
 
     path: bytes
     bodies: tuple[bytes, ...]
     stream: bool
     asks_stream: bool
-    warnings: tuple[str, ...]
-    translator: Callable[[str], BodyTranslator]
+    notes: tuple[Note, ...]
+    translator: Callable[[], JointTranslator]
     failure: Callable[[int, str, bytes], ApiError]
+    plan: AnswerPlan | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The texts of the notes, for the ``x-oaiproxy-warning`` response header."""
+        return tuple(note.text for note in self.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +66,64 @@ class CallContext:
 Dialect = Callable[[ApiRequest, CallContext], Call]
 
 
+#: The request header field by which a client chooses for one request what ``--strict`` says for all.
+STRICT = "x-oaiproxy-strict"
+
+
+def is_strict(request: ApiRequest, settings: Settings) -> bool:
+    """Whether a request is refused rather than that something of it is left out.
+
+    @raise BadRequest: the client's `STRICT` is neither true nor false.
+    """
+    said = [value.strip().lower() for name, value in request.headers if name == STRICT]
+    if not said:
+        return settings.strict
+    if said[-1] not in ("true", "false"):
+        raise BadRequest(
+            f"The header {STRICT} has to be true or false. Leave it out for what the proxy was started with.",
+            param=STRICT,
+            code="invalid_value",
+        )
+    return said[-1] == "true"
+
+
 def chat_over_responses(request: ApiRequest, context: CallContext) -> Call:
     """The bridge: Chat Completions for the client, Responses upstream."""
     capabilities = context.models.capabilities(request.model)
-    translation = translate(request, capabilities, context.settings.reasoning_field)
+    strict = is_strict(request, context.settings)
+    translation = translate(
+        request,
+        capabilities,
+        # what the operator says is for all clients
+        context.settings.reasoning_field or context.profile.reasoning_field,
+        strict=strict,
+        empty_messages=OddBody.EMPTY_MESSAGES in context.profile.accepts,
+    )
     plan = replace(translation.plan, created=context.now)
     return Call(
         path=b"/responses",
-        bodies=(translation.body,),
+        bodies=(translation.body,) * plan.choices,
         stream=plan.stream,
         asks_stream=plan.asks_stream,
-        warnings=translation.warnings,
-        translator=lambda content_type: answer_translator(plan, content_type),
+        notes=translation.notes,
+        translator=lambda: joint_translator(plan, plan.choices),
         failure=lambda status, content_type, body: upstream_error(status, content_type, body, plan),
+        plan=plan,
+    )
+
+
+def completions_over_responses(request: ApiRequest, context: CallContext) -> Call:
+    """The bridge for prompts: legacy completions for the client, Responses upstream."""
+    capabilities = context.models.capabilities(request.model)
+    translation = translate_completion(request, capabilities, strict=is_strict(request, context.settings))
+    chat = replace(translation.plan.chat, created=context.now)
+    plan = replace(translation.plan, chat=chat)
+    return Call(
+        path=b"/responses",
+        bodies=translation.bodies,
+        stream=chat.stream,
+        asks_stream=chat.asks_stream,
+        notes=translation.notes,
+        translator=lambda: completion_translator(plan),
+        failure=lambda status, content_type, body: completion_error(upstream_error(status, content_type, body, chat)),
     )

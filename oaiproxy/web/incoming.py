@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +11,23 @@ from io import BytesIO
 from typing import IO
 
 from oaiproxy.api.check import CHECKED_PATHS, check_body
-from oaiproxy.api.errors import BadRequest
+from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.api.headers import for_upstream, for_upstream_bridge
-from oaiproxy.api.request import ApiRequest, Body
+from oaiproxy.api.request import ApiRequest, Body, PortKind
 from oaiproxy.api.secrets import is_secret_header
-from oaiproxy.clients import DEFAULT, ClientProfile
+from oaiproxy.clients import ClientProfile, ErrorAnswer, ErrorForm, error_message
 from oaiproxy.relay import BytesBody, FileBody, RequestBody
 from oaiproxy.transforms import TransformContext
 from oaiproxy.web.context import PortContext
-from oaiproxy.web.dialects import Call, CallContext, Dialect
+from oaiproxy.web.dialects import Call, CallContext
 from oaiproxy.web.paths import below_v1
+from oaiproxy.web.profiles import profile_of
 from oaiproxy.web.site import ProxyRequest
 
 Pairs = Sequence[tuple[bytes, bytes]]
+
+#: Known to nobody, so that nobody can tell from an account whose it is.
+_ACCOUNT_KEY = secrets.token_bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,6 @@ class Outgoing:
     @ivar target: path and query below the upstream's base URL.
     @ivar headers: the header fields, Host included.
     @ivar body: the body, or None.
-    @ivar call: the translation, or None where the answer is passed on as it is.
     @ivar warnings: what the client must be told.
     """
 
@@ -39,19 +44,23 @@ class Outgoing:
     target: bytes
     headers: Pairs
     body: RequestBody | None
-    call: Call | None = None
     warnings: tuple[str, ...] = ()
+
+    def body_bytes(self) -> bytes | None:
+        """The body's bytes where they are in memory."""
+        return self.body.data if isinstance(self.body, BytesBody) else None
 
 
 class Incoming:
     """A client's request, its body read.
 
     @ivar headers: the header fields as they came.
+    @ivar profile: how to speak to this client.
     """
 
     def __init__(self, port: PortContext, request: ProxyRequest) -> None:
         """
-        @raise ApiError: its path is none that is passed on.
+        @raise ApiError: its path is none that is passed on, or it names a client profile that there is not.
         """
         self._port = port
         self._request = request
@@ -60,19 +69,19 @@ class Incoming:
         self._path = path.decode("latin-1").rstrip("/")
         self.method: bytes = request.method
         self.headers = [(name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
+        self.profile: ClientProfile = profile_of(port, request)
+        if self.profile.errors is ErrorForm.MESSAGE and self._asks_for_chat():
+            request.error_form = self._error_message
 
-    def outgoing(self, dialect: Dialect | None) -> Outgoing:
-        """What goes upstream.
+    def passed_on(self) -> Outgoing:
+        """What goes upstream where the request is passed on as it is, but for what transforms make of it.
 
-        @param dialect: how it is said there; as it is where None.
         @raise ApiError: the request is refused, by us or by a transform.
         """
-        if dialect is not None:
-            return self._translated(dialect)
         headers = for_upstream(self.headers, host=self._port.upstream.host)
         if self.method == b"POST":
             if self._port.pipeline.for_request(self._port.kind, self._path):
-                request = self._transformed()
+                request = self.asked()
                 return Outgoing(
                     self.method, self._target, headers, BytesBody(request.body.raw), warnings=request.warnings
                 )
@@ -83,10 +92,16 @@ class Incoming:
                 return Outgoing(self.method, self._target, headers, BytesBody(raw))
         return Outgoing(self.method, self._target, headers, self._body_as_sent())
 
-    @property
-    def profile(self) -> ClientProfile:
-        """How to speak to this client."""
-        return DEFAULT
+    def _asks_for_chat(self) -> bool:
+        return self._port.kind is PortKind.BRIDGE and self.method == b"POST" and self._path == "/chat/completions"
+
+    def _error_message(self, error: ApiError) -> ErrorAnswer:
+        """An error for a client that shows only what the assistant says."""
+        try:
+            request = Body(self.content()).json()
+        except BadRequest:
+            request = {}
+        return error_message(error, request, int(time.time()))
 
     def content(self) -> bytes:
         """The body's bytes."""
@@ -109,7 +124,11 @@ class Incoming:
         file.seek(0)
         return file
 
-    def _transformed(self) -> ApiRequest:
+    def asked(self) -> ApiRequest:
+        """The request in the client's dialect, after the transforms.
+
+        @raise ApiError: it is refused, by us or by a transform.
+        """
         if encoding := self._request.getHeader(b"content-encoding"):
             raise BadRequest(
                 f"The request body is compressed ({encoding.decode('latin-1')}), and this port has to read it: send it "
@@ -130,17 +149,27 @@ class Incoming:
         )
         return self._port.pipeline.run(request, TransformContext(self._port.settings, self._port.models))
 
-    def _translated(self, dialect: Dialect) -> Outgoing:
-        request = self._transformed()
-        context = CallContext(
+    @property
+    def context(self) -> CallContext:
+        """What a dialect may know of this request."""
+        return CallContext(
             settings=self._port.settings, models=self._port.models, profile=self.profile, now=int(time.time())
         )
-        call = dialect(request, context)
+
+    @property
+    def account(self) -> bytes:
+        """Stands for the client's credentials where something depends on whose they are; tells nothing of them."""
+        digest = hashlib.blake2b(key=_ACCOUNT_KEY, digest_size=16)
+        for name, value in self.headers:
+            if is_secret_header(name):
+                digest.update(b"%b\n%b\n" % (name.lower(), value))
+        return digest.digest()
+
+    def outgoing(self, call: Call, body: bytes) -> Outgoing:
+        """One of a call's requests."""
         return Outgoing(
             method=b"POST",
             target=call.path + self._mark + self._query,
             headers=for_upstream_bridge(self.headers, host=self._port.upstream.host, stream=call.asks_stream),
-            body=BytesBody(call.bodies[0]),
-            call=call,
-            warnings=request.warnings + call.warnings,
+            body=BytesBody(body),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -9,9 +10,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from oaiproxy.api.errors import MethodNotAllowed, NotFound
+from oaiproxy.clients import ModelListForm
 from oaiproxy.web.context import PortContext
 from oaiproxy.web.exchange import Exchange
 from oaiproxy.web.paths import below_v1
+from oaiproxy.web.profiles import profile_of
 from oaiproxy.web.respond import write_body
 from oaiproxy.web.site import ProxyRequest
 
@@ -42,6 +45,9 @@ class ModelsResource(Resource):
                 )
             write_body(request, 200, msgspec.json.encode(entry))
         else:
-            data = self._port.models.listed(self._port.kind)
-            write_body(request, 200, msgspec.json.encode({"object": "list", "data": data}))
+            answer: dict[str, Any] = {"object": "list", "data": self._port.models.listed(self._port.kind)}
+            if profile_of(self._port, request).model_list is ModelListForm.MODELS:
+                # its entries are of another kind than the API's; none at all is valid, and the client knows its own
+                answer["models"] = []
+            write_body(request, 200, msgspec.json.encode(answer))
         return NOT_DONE_YET

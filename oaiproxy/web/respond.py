@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from twisted.web.http import Request
 
 from oaiproxy.api.errors import ApiError
+from oaiproxy.clients import ErrorAnswer, error_answer
+
+if TYPE_CHECKING:
+    from oaiproxy.web.site import ProxyRequest
+
+#: The response field that holds the status of an error where the answer's own status does not tell it.
+ERROR_STATUS = b"x-oaiproxy-error"
+
+#: The reason phrases (RFC 9110 section 15); Twisted lacks those of newer statuses, such as 429.
+_PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 Pairs = Iterable[tuple[bytes, bytes]]
 
 
 def write_head(request: Request, status: int, headers: Pairs, phrase: bytes | None = None) -> None:
     """Set status and header fields; fields of one name take the place of what was set before."""
+    if phrase is None and status in _PHRASES:
+        phrase = _PHRASES[status]
     request.setResponseCode(status, phrase)
     fields: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -21,19 +35,29 @@ def write_head(request: Request, status: int, headers: Pairs, phrase: bytes | No
         request.responseHeaders.setRawHeaders(name, values)
 
 
-def write_body(request: Request, status: int, body: bytes, headers: Pairs = ()) -> None:
-    """Answer with a whole body of JSON and end the request."""
+def write_body(
+    request: Request, status: int, body: bytes, headers: Pairs = (), content_type: bytes = b"application/json"
+) -> None:
+    """Answer with a whole body and end the request."""
     write_head(request, status, headers)
-    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Content-Type", content_type)
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.write(body)
     request.finish()
 
 
-def write_error(request: Request, error: ApiError, headers: Pairs = ()) -> None:
-    """Answer with an error in OpenAI's shape and end the request.
+def rendered(request: ProxyRequest, error: ApiError) -> ErrorAnswer:
+    """An error in the form that the request's client takes."""
+    return (request.error_form or error_answer)(error)
+
+
+def write_error(request: ProxyRequest, error: ApiError, headers: Pairs = ()) -> None:
+    """Answer with an error, in the form that the client takes, and end the request.
 
     @param headers: what else the client may know, such as the upstream's request id.
     """
+    answer = rendered(request, error)
     own = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
-    write_body(request, error.status, error.body(), [*headers, *own])
+    if answer.status != error.status:
+        own.append((ERROR_STATUS, b"%d" % error.status))
+    write_body(request, answer.status, answer.body, [*headers, *own], answer.content_type)

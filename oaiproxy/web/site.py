@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
@@ -11,13 +12,18 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from oaiproxy.api.errors import ApiError
+from oaiproxy.clients import ErrorAnswer
 from oaiproxy.web.respond import write_error
 
 
 class ProxyRequest(Request):
-    """A client's request."""
+    """A client's request.
+
+    @ivar error_form: makes the answer of an error for this client; None for the API's error object.
+    """
 
     defaultContentType = None
+    error_form: Callable[[ApiError], ErrorAnswer] | None = None
 
     def render(self, resrc: IResource) -> None:
         """Let a resource answer; an `ApiError` that it raises is the answer."""

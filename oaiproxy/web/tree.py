@@ -7,12 +7,14 @@ from twisted.web.server import NOT_DONE_YET
 
 from oaiproxy.api.errors import MethodNotAllowed, NotFound
 from oaiproxy.api.request import PortKind
+from oaiproxy.bridge.stored import no_list
 from oaiproxy.web.context import PortContext
-from oaiproxy.web.dialects import chat_over_responses
+from oaiproxy.web.dialects import chat_over_responses, completions_over_responses
 from oaiproxy.web.exchange import Exchange
 from oaiproxy.web.models import ModelsResource
 from oaiproxy.web.paths import below_v1
 from oaiproxy.web.site import ProxyRequest
+from oaiproxy.web.stored import StoredCompletion
 
 
 def resource_tree(port: PortContext) -> IResource:
@@ -23,6 +25,7 @@ def resource_tree(port: PortContext) -> IResource:
         chat = _Branch(leaf=RelayResource(port))
         chat.putChild(b"completions", ChatResource(port))
         v1.putChild(b"chat", chat)
+        v1.putChild(b"completions", CompletionsResource(port))
     root = _Branch(leaf=_Nowhere())
     root.putChild(b"v1", v1)
     return root
@@ -67,7 +70,24 @@ class RelayResource(Resource):
 
 
 class ChatResource(Resource):
-    """``POST /v1/chat/completions`` on the bridge; what is below it is passed on."""
+    """``POST /v1/chat/completions`` on the bridge, and what is below it."""
+
+    def __init__(self, port: PortContext) -> None:
+        super().__init__()
+        self._port = port
+
+    def getChild(self, path: bytes, request: ProxyRequest) -> Resource:
+        return StoredCompletion(path, RelayResource(self._port)) if path else self
+
+    def render(self, request: ProxyRequest) -> int:
+        if request.method != b"POST":
+            raise no_list()
+        Exchange(self._port, request, chat_over_responses).start()
+        return NOT_DONE_YET
+
+
+class CompletionsResource(Resource):
+    """``POST /v1/completions`` on the bridge; what is below it is passed on."""
 
     def __init__(self, port: PortContext) -> None:
         super().__init__()
@@ -78,9 +98,6 @@ class ChatResource(Resource):
 
     def render(self, request: ProxyRequest) -> int:
         if request.method != b"POST":
-            raise MethodNotAllowed(
-                "On the bridge port chat completions are made with POST and not stored, so there are none to list.",
-                ("POST",),
-            )
-        Exchange(self._port, request, chat_over_responses).start()
+            raise MethodNotAllowed("Completions are made with POST.", ("POST",))
+        Exchange(self._port, request, completions_over_responses).start()
         return NOT_DONE_YET

@@ -44,18 +44,24 @@ def asked(
     capabilities: Capabilities = ON_DEMAND,
     added: tuple[str, ...] = (),
     reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT,
+    strict: bool = False,
+    empty_messages: bool = False,
 ) -> Translation:
     """The translation of a chat request with this body and nothing filled in."""
     request = ApiRequest(PortKind.BRIDGE, "POST", "/chat/completions", (), Body.of(body), added=frozenset(added))
-    return translate(request, capabilities, reasoning_field)
+    return translate(request, capabilities, reasoning_field, strict=strict, empty_messages=empty_messages)
+
+
+#: What `ask` passes on to `asked`.
+HOW = ("capabilities", "added", "reasoning_field", "strict", "empty_messages")
 
 
 def ask(**fields: Any) -> Translation:
     """The translation of a chat request with these fields, and a model and a message unless given.
 
-    `capabilities`, `added` and `reasoning_field` are no fields but what `asked` takes.
+    `HOW` names what is no field but what `asked` takes.
     """
-    how = {name: fields.pop(name) for name in ("capabilities", "added", "reasoning_field") if name in fields}
+    how = {name: fields.pop(name) for name in HOW if name in fields}
     body = {"model": "gpt-5.1", **({} if "input" in fields else {"messages": HELLO}), **fields}
     return asked(body, **how)
 

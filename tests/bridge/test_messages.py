@@ -154,13 +154,11 @@ class AssistantTests(SynchronousTestCase):
         refusal = {"type": "refusal", "refusal": "No."}
         for message in ({"refusal": "No."}, {"content": [refusal]}, {"content": None, "refusal": "No."}):
             made = items(USER, {"role": "assistant", **message})
-            self.assertEqual(made[1], {"type": "message", "role": "assistant", "content": [refusal]})
+            self.assertEqual(made[1], {"type": "message", "role": "assistant", "content": "No."})
 
     def test_a_refusal_follows_the_text(self) -> None:
         made = items(USER, {"role": "assistant", "content": "Hm.", "refusal": "No."})
-        self.assertEqual(
-            made[1]["content"], [{"type": "output_text", "text": "Hm."}, {"type": "refusal", "refusal": "No."}]
-        )
+        self.assertEqual(made[1], {"type": "message", "role": "assistant", "content": "Hm.\nNo."})
 
     def test_echoed_reasoning_is_ignored(self) -> None:
         message = {

@@ -249,10 +249,15 @@ class ToolChoiceTests(SynchronousTestCase):
             self.assertEqual(sent(tools=[WEATHER], tool_choice=given)["tool_choice"], made)
 
     def test_a_choice_without_tools_is_dropped(self) -> None:
-        for choice in ("required", "auto", {"type": "function", "function": {"name": "f"}}):
+        for choice in ("required", {"type": "function", "function": {"name": "f"}}):
             translation = ask(tool_choice=choice, tools=[])
             self.assertNotIn(b"tool_choice", translation.body)
             self.assertEqual(translation.warnings, ("dropped tool_choice (no tools to choose from)",))
+
+    def test_auto_without_tools_asks_for_nothing(self) -> None:
+        translation = ask(tool_choice="auto", tools=[])
+        self.assertNotIn(b"tool_choice", translation.body)
+        self.assertEqual(translation.warnings, ())
 
     def test_none_without_tools_stays(self) -> None:
         translation = ask(tool_choice="none")

@@ -104,13 +104,20 @@ class CitationTests(SynchronousTestCase):
         cited = [a["url_citation"] for a in deltas(raw)[-1]["annotations"]]
         self.assertEqual([content[c["start_index"] : c["end_index"]] for c in cited], ["é🦊", "B", "C"])
 
-    def test_citations_of_files_have_no_form_in_chat(self) -> None:
-        others = [
-            {"type": t, "file_id": "f", "index": 1}
-            for t in ("file_citation", "container_file_citation", "file_path", None)
-        ]
-        raw = stream(text("Hi"), *map(self.told, [*others, None, 5]), completed())
-        self.assertEqual(deltas(raw)[-1], {})
+    def test_citations_of_files_keep_the_form_they_have(self) -> None:
+        file = {"type": "file_citation", "file_id": "f", "filename": "a.md", "index": 1}
+        path = {"type": "file_path", "file_id": "f", "index": 1}
+        container = {"type": "container_file_citation", "file_id": "f", "container_id": "c", "filename": "a.png"}
+        told = [file, path, {**container, "start_index": 0, "end_index": 3}]
+        raw = stream(text("One"), text("Two", 1), *(self.told(one, 1) for one in told), completed())
+        self.assertEqual(
+            deltas(raw)[-1], {"file_annotations": [file, path, {**container, "start_index": 5, "end_index": 8}]}
+        )
+
+    def test_annotations_that_nobody_knows_are_left_out(self) -> None:
+        for odd in ({"type": "never_heard_of", "file_id": "f"}, {"type": None}, {"type": []}, {}, None, 5):
+            raw = stream(text("Hi"), self.told(odd), completed())
+            self.assertEqual(deltas(raw)[-1], {}, odd)
 
     def test_what_a_citation_lacks_is_filled_in(self) -> None:
         raw = stream(

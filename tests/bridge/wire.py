@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,10 @@ def folded(raw: bytes) -> Event:
             for field in ("content", "refusal", "reasoning_content", "reasoning"):
                 if delta.get(field):
                     message[field] = (message.get(field) or "") + delta[field]
+            if "function_call" in delta:
+                legacy = message.setdefault("function_call", {"name": "", "arguments": ""})
+                for field, text in delta["function_call"].items():
+                    legacy[field] += text
             for piece in delta.get("tool_calls", ()):
                 inner = "custom" if "custom" in piece else "function"
                 call = tools.setdefault(piece["index"], {k: v for k, v in piece.items() if k != "index"})
@@ -95,13 +100,15 @@ def folded(raw: bytes) -> Event:
                     for field, text in piece[inner].items():
                         call[inner][field] += text
             message["annotations"] += delta.get("annotations", [])
+            if "file_annotations" in delta:
+                message["file_annotations"] = delta["file_annotations"]
             if "images" in delta:
                 message["images"] = message.get("images", []) + delta["images"]
             logprobs += (choice["logprobs"] or {}).get("content") or []
             finish = choice["finish_reason"] or finish
     if tools:
         message["tool_calls"] = [call for _, call in sorted(tools.items())]
-    if message["content"] is None and not tools and message["refusal"] is None:
+    if message["content"] is None and not tools and "function_call" not in message and message["refusal"] is None:
         message["content"] = ""
     last = all_chunks[-1]
     return {
@@ -117,12 +124,14 @@ def folded(raw: bytes) -> Event:
                 "finish_reason": finish,
             }
         ],
-        "usage": last["usage"],
+        "usage": last.get("usage"),
     }
 
 
 def stream_of(response: Mapping[str, Any], cut: Callable[[str], Iterable[str]]) -> Iterator[Event]:
     """The events in which api.openai.com would have streamed a response.
+
+    Its log probabilities, if it has any, are of one character each.
 
     @param cut: cuts a text into deltas.
     """
@@ -141,16 +150,19 @@ def stream_of(response: Mapping[str, Any], cut: Callable[[str], Iterable[str]]) 
                 part["type"]
             ]
             whole = part["refusal" if kind == "refusal" else "text"]
+            tokens = iter(part.get("logprobs") or ())
             for text in cut(whole):
-                yield {"type": f"response.{kind}.delta", **at, "content_index": n, "delta": text}
+                more = {"logprobs": list(islice(tokens, len(text)))} if kind == "output_text" else {}
+                yield {"type": f"response.{kind}.delta", **at, "content_index": n, "delta": text, **more}
             for annotation in part.get("annotations", ()):
                 kind_ = "response.output_text.annotation.added"
                 yield {"type": kind_, **at, "content_index": n, "annotation": annotation}
-        for field, event in (("arguments", "function_call_arguments"), ("input", "custom_tool_call_input")):
-            for text in cut(item.get(field, "")):
+        if item["type"] in ("function_call", "custom_tool_call"):
+            field = "arguments" if item["type"] == "function_call" else "input"
+            event = "function_call_arguments" if item["type"] == "function_call" else "custom_tool_call_input"
+            for text in cut(item[field]):
                 yield {"type": f"response.{event}.delta", **at, "delta": text}
-            if field in item:
-                yield {"type": f"response.{event}.done", **at, field: item[field]}
+            yield {"type": f"response.{event}.done", **at, field: item[field]}
         yield {"type": "response.output_item.done", "output_index": index, "item": item}
     yield {"type": f"response.{response['status']}", "response": dict(response)}
 

@@ -56,6 +56,10 @@ KNOWN = {
 }
 
 
+#: Those that the built-in data has no family for: what they can do is what any model can.
+UNTOLD = {"gpt-4", "gpt-3.5-turbo"}
+
+
 def ids(catalogue: Catalogue, kind: PortKind) -> list[str]:
     return [entry["id"] for entry in catalogue.listed(kind)]
 
@@ -155,9 +159,17 @@ class CapabilityTests(SynchronousTestCase):
         for model, (efforts, default, sampling, web_search) in KNOWN.items():
             self.assertEqual(
                 self.catalogue.capabilities(model),
-                Capabilities(bool(efforts), frozenset(efforts.split()), default, sampling, web_search),
+                Capabilities(
+                    bool(efforts), frozenset(efforts.split()), default, sampling, web_search, known=model not in UNTOLD
+                ),
                 model,
             )
+
+    def test_a_model_of_a_family_is_known_and_no_other(self) -> None:
+        for model in ("gpt-5.1", "gpt-4o-2024-08-06", "gpt-4.1-nano", "ft:gpt-4o:org::id", "openai/gpt-5:res-low"):
+            self.assertTrue(self.catalogue.capabilities(model).known, model)
+        for model in (None, "", "llama-3.1:8b", "gpt-5.7", "gpt-oss-20b"):
+            self.assertFalse(self.catalogue.capabilities(model).known, model)
 
     def test_families_hold_together(self) -> None:
         for family, can in self.catalogue._families.items():
@@ -295,8 +307,8 @@ class LoadedTests(SynchronousTestCase):
 
     def test_a_known_model_can_be_said_not_to_reason(self) -> None:
         catalogue = self.load([{"id": "gpt-5.1", "reasoning": False}])
-        self.assertEqual(catalogue.capabilities("gpt-5.1"), Capabilities(web_search=True))
-        self.assertEqual(catalogue.capabilities("openai/gpt-5.1"), Capabilities(web_search=True))
+        self.assertEqual(catalogue.capabilities("gpt-5.1"), Capabilities(web_search=True, known=True))
+        self.assertEqual(catalogue.capabilities("openai/gpt-5.1"), Capabilities(web_search=True, known=True))
         self.assertEqual(ids(catalogue, BRIDGE), ["gpt-5.1"])
 
     def test_web_search_can_be_switched_for_a_model(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from oaiproxy.plugins.prompt_cache_default import cache_key
 from oaiproxy.plugins.web_search_default import web_search_default
 from oaiproxy.transforms import Pipeline, discover, order
 from tests.plugins.support import chat, context
@@ -88,7 +89,8 @@ class WebSearchTests(SynchronousTestCase):
                 "stream": True,
                 "reasoning": {"effort": "high", "summary": "auto"},
                 "tools": [{"type": "web_search"}],
+                "prompt_cache_key": cache_key({"model": "gpt-5.1-codex", "messages": messages}),
             },
         )
-        self.assertEqual(result.added, {"reasoning", "tools"})
+        self.assertEqual(result.added, {"reasoning", "tools", "prompt_cache_key"})
         self.assertEqual(result.warnings, ())

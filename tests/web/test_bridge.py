@@ -155,6 +155,7 @@ class ErrorTests(BridgeTestCase):
             )
         )
         self.assertEqual((status, error), (429, given))
+        self.assertTrue(self.head.startswith(b"HTTP/1.1 429 Too Many Requests\r\n"))
         for line in (b"Retry-After: 3", b"X-Request-Id: req_9", b"X-Ratelimit-Reset-Tokens: 1s"):
             self.assertIn(line, self.head)
 
@@ -280,6 +281,13 @@ class StreamTests(BridgeTestCase):
         self.assertIn(b'"message":"It broke"', client.received)
         self.assertNotIn(b"[DONE]", client.received)
         await self.scripted.connections[0].lost
+
+    async def test_an_error_is_passed_on_at_once_although_upstream_goes_on_and_says_nothing(self) -> None:
+        failed = event("error", error={"type": "server_error", "code": None, "message": "It broke", "param": None})
+        client = await self.streaming(CREATED, ADDED, delta("Hel") + failed)
+        await client.closed
+        self.assertIn(b'"Hel"', client.received)
+        self.assertIn(b'"message":"It broke"', client.received)
 
     async def test_a_stall_beyond_the_limit_is_said_and_cut(self) -> None:
         client = await self.streaming(CREATED, ADDED, delta("Hel"), settings=Settings(timeouts=Timeouts(idle=0.1)))

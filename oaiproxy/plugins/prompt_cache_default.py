@@ -1,0 +1,130 @@
+"""A ``prompt_cache_key`` for each conversation, so that its turns find what upstream has cached of it.
+
+Upstream sends a request to the machine that a hash of the first 256 tokens or so and the ``prompt_cache_key`` point to
+(OpenAI's guide "Prompt caching"): with the same key all turns of a conversation meet the same cache, and other
+conversations that begin alike do not crowd it out.  Chat clients send no such key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from zope.interface import implementer
+
+from oaiproxy.api.request import ApiRequest, PortKind
+from oaiproxy.bridge.names import digest
+from oaiproxy.interfaces import IRequestTransform, ITransformContext
+
+#: So many bytes of the instructions count.  That is about what upstream itself tells prompts apart by, so two requests
+#: that differ in them have nothing to share.  What differs behind it must not count: many clients write the time of day
+#: at the end of their instructions, and all that stands before it could not be shared by two turns any more.
+INSTRUCTIONS_HEAD = 1024
+
+#: Hexadecimal digits; the whole key may have 64 characters.
+_DIGITS = 40
+
+_INSTRUCTIONS = frozenset({"system", "developer"})
+
+#: Marks of where a cache should end; clients move them on from turn to turn.
+_MARKS = frozenset({"cache_control", "prompt_cache_breakpoint"})
+
+
+@implementer(IRequestTransform)
+class PromptCacheDefault:
+    """Adds ``prompt_cache_key`` to chat requests without one, for models that are known to take it.
+
+    A client that sends a key of its own, or null, has said what it wants.
+    """
+
+    name = "prompt-cache-default"
+    phase = "defaults"
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    ports = frozenset({PortKind.BRIDGE})
+    paths = frozenset({"/chat/completions"})
+
+    def transform(self, request: ApiRequest, context: ITransformContext) -> ApiRequest:
+        if "prompt_cache_key" in request.json or not context.models.capabilities(request.model).known:
+            return request
+        key = cache_key(request.json)
+        return request if key is None else request.with_added(prompt_cache_key=key)
+
+
+def cache_key(body: Mapping[str, Any]) -> str | None:
+    """The key for the conversation that a chat request is a turn of.
+
+    It is a digest of what stays the same over the turns: the model, the end user, and the client's own name for the
+    conversation or, where it has none, how the conversation begins.  Two that begin alike share a key, and upstream's
+    cache of that beginning.  Left out is what may change while the beginning of the prompt stays: the tools, the
+    settings, the end of the instructions, later messages.
+
+    @return: a key that says nothing of what was digested, or None where no two turns can be told to belong together.
+    """
+    said = _name(body) or _beginning(body)
+    if said is None or body.get("previous_response_id") is not None:
+        # a request that is chained to an answer holds the newest turn alone
+        return None
+    who = [_text(body.get(field)) for field in ("model", "user", "safety_identifier")]
+    return "oaiproxy-" + digest(*who, *said)[:_DIGITS]
+
+
+def _name(body: Mapping[str, Any]) -> list[str] | None:
+    """What the client, or upstream, calls the conversation."""
+    conversation = body.get("conversation")
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    for field, value in (("conversation", conversation), ("chat_id", body.get("chat_id"))):
+        if isinstance(value, str) and value:
+            return [field, value]
+    return None
+
+
+def _beginning(body: Mapping[str, Any]) -> list[str] | None:
+    """The head of the instructions, and all up to the first message of the user; None where nothing is said."""
+    messages = body.get("messages", body.get("input"))
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    if not isinstance(messages, list):
+        return None
+    instructions, opening = [_text(body.get("instructions"))], []
+    for message in messages:
+        if not isinstance(message, dict):
+            continue
+        role = _text(message.get("role"))
+        content = list(_content(message.get("content")))
+        if role in _INSTRUCTIONS:
+            instructions += content
+        else:
+            opening += [role, str(len(content)), *content]
+        if role == "user":
+            break
+    head = "\n".join(filter(None, instructions)).encode("utf-8", "surrogatepass")[:INSTRUCTIONS_HEAD]
+    return [head.decode("latin-1"), *opening]
+
+
+def _content(content: Any) -> Iterator[str]:
+    """The parts of a message's content; a string is the same as its one part."""
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            yield part["text"]
+        elif isinstance(part, dict):
+            yield _encoded({key: value for key, value in part.items() if key not in _MARKS})
+        else:
+            yield _text(part)
+
+
+def _encoded(part: Mapping[str, Any]) -> str:
+    try:
+        # the order of its keys is the client's whim
+        return json.dumps(part, sort_keys=True)
+    except (RecursionError, TypeError, ValueError):
+        return ""  # the translation says what is wrong with it
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+prompt_cache_default = PromptCacheDefault()

@@ -1,0 +1,213 @@
+"""A translated answer: what upstream says to one or several requests, as the client's one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.logger import Logger
+
+from oaiproxy.api.errors import ApiError
+from oaiproxy.api.headers import STREAM_HEADERS, for_client_bridge
+from oaiproxy.clients import KeepaliveForm
+from oaiproxy.observe.exchange import ExchangeLog
+from oaiproxy.relay import UpstreamAnswer, UpstreamBodies, UpstreamBody
+from oaiproxy.web.context import PortContext
+from oaiproxy.web.dialects import Call
+from oaiproxy.web.downstream import Downstream, Pairs
+from oaiproxy.web.incoming import Outgoing
+from oaiproxy.web.keepalive import Keepalive
+from oaiproxy.web.unpack import unpacker
+
+#: Of an upstream's failed answer no more than this is read, in bytes: the error object is in it.
+_ERROR_LIMIT = 1 << 20
+
+_COMMENT = b": keep-alive\n\n"
+
+
+class TranslatedAnswer:
+    """Sends the requests of a call, and gives the client what becomes of their answers."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        port: PortContext,
+        call: Call,
+        requests: list[Outgoing],
+        client: Downstream,
+        logs: list[ExchangeLog | None],
+        keepalive: KeepaliveForm,
+        accepted: Callable[[], None],
+    ) -> None:
+        """
+        @param name: the exchange's, for the log.
+        @param port: where the client's request came in.
+        @param call: how the answers become the client's.
+        @param requests: what goes upstream.
+        @param client: who gets the answer.
+        @param logs: what is told of each of the requests.
+        @param keepalive: how the client's stream is kept alive.
+        @param accepted: called once upstream has taken every request, before the client hears of it.
+        """
+        self._name = name
+        self._port = port
+        self._call = call
+        self._requests = requests
+        self._client = client
+        self._logs = logs
+        self._form = keepalive
+        self._accepted = accepted
+        self._joint = call.translator()
+        self._bodies = UpstreamBodies()
+        self._pieces: list[bytes] = []  # what the client has still to get
+        self._headers: list[tuple[bytes, bytes]] = []  # upstream's, as the client gets them
+
+    async def run(self) -> None:
+        """Give the whole answer.
+
+        @raise ApiError: it failed, and the client knows nothing of it yet.
+        """
+        seconds = self._port.settings.keepalive if self._call.stream and self._form is not KeepaliveForm.NONE else 0
+        keepalive = Keepalive(self._port.clock, seconds, lambda: self._client.last, self._keep_alive)
+        self._client.flow_from(self._bodies)
+        try:
+            try:
+                await self._all_parts()
+            finally:
+                keepalive.stop()
+                self._client.flow_ends()
+        except ApiError as e:
+            if not self._client.started:
+                self._client.extra += self._headers
+                raise
+            self._log.info("exchange {id} failed in the middle: {error}", id=self._name, error=e.message)
+            if not self._client.gone:
+                self._client.write(self._joint.fail(e))
+            self._client.cut()
+        else:
+            self._end()
+
+    async def _all_parts(self) -> None:
+        """Send every request at once; where one fails, none of the others goes on."""
+        if len(self._requests) == 1:
+            await self._part(0)
+            return
+        parts = [Deferred.fromCoroutine(self._part(part)) for part in range(len(self._requests))]
+        try:
+            await gatherResults(parts, consumeErrors=True)
+        except FirstError as e:
+            for part in parts:
+                part.cancel()
+            e.subFailure.raiseException()
+
+    async def _part(self, part: int) -> None:
+        request, log, joint = self._requests[part], self._logs[part], self._joint
+        if log is not None:
+            log.upstream_request(
+                request.method.decode("latin-1"),
+                self._port.upstream.url(request.target),
+                request.headers,
+                request.body_bytes(),
+            )
+        answer = await self._port.upstream.send(request.method, request.target, request.headers, request.body)
+        if log is not None:
+            log.upstream_response(answer.status, answer.headers)
+        content_type = answer.header(b"content-type").decode("latin-1")
+        failed = not 200 <= answer.status < 300
+        if failed or not self._headers:
+            self._headers = for_client_bridge(answer.headers)
+        unpack = unpacker(answer.header(b"content-encoding").strip().lower())
+        if failed:
+            body = await self._error_body(answer, unpack, log)
+            raise self._call.failure(answer.status, content_type, body)
+        joint.open(part, content_type)
+
+        def receive(data: bytes) -> None:
+            self._give(joint.feed(part, unpack(data)))
+            # what failed after something for the client waits for the next call, and upstream may never give cause
+            joint.feed(part, b"")
+            if joint.over(part):
+                arriving.drop() if joint.cut_short(part) else arriving.drain()
+
+        arriving = self._body(answer, receive, log)
+        self._bodies.add(arriving)
+        await arriving.done
+        if not joint.over(part):
+            self._give(joint.end(part))
+
+    def _body(self, answer: UpstreamAnswer, receive: Callable[[bytes], None], log: ExchangeLog | None) -> UpstreamBody:
+        if log is not None:
+            plain, told = receive, log.upstream_chunk
+
+            def receive(data: bytes) -> None:
+                told(data)
+                plain(data)
+
+        return UpstreamBody(answer, receive, self._port.clock, self._port.settings.timeouts.idle)
+
+    async def _error_body(
+        self, answer: UpstreamAnswer, unpack: Callable[[bytes], bytes], log: ExchangeLog | None
+    ) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+
+        def receive(data: bytes) -> None:
+            nonlocal size
+            size += len(data)
+            if size <= _ERROR_LIMIT:
+                pieces.append(unpack(data))
+
+        body = self._body(answer, receive, log)
+        self._bodies.add(body)
+        await body.done
+        return b"".join(pieces)
+
+    # what the client gets
+
+    def _give(self, data: bytes) -> None:
+        """Send a piece of the client's stream, or hold it until upstream has accepted the request."""
+        client = self._client
+        if not client.started:
+            if data:
+                self._pieces.append(data)
+            if not (self._call.stream and self._joint.accepted):
+                return
+            data = self._start_stream()
+        if data:
+            client.write(data)
+
+    def _start_stream(self) -> bytes:
+        """Send the head of a stream, and return what was held back."""
+        self._head(STREAM_HEADERS)
+        held = b"".join(self._pieces)
+        self._pieces.clear()
+        return held
+
+    def _head(self, headers: Pairs) -> None:
+        self._accepted()
+        self._client.head(200, [*self._client.extra, *self._headers, *headers])
+
+    def _end(self) -> None:
+        client = self._client
+        if client.gone:
+            return
+        if not client.started:
+            body = b"".join(self._pieces)
+            self._head(((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))))
+            client.write(body)
+        client.finish()
+
+    def _keep_alive(self) -> None:
+        """Nothing came for a while: say something that says nothing, unless the client could not take it anyway."""
+        client = self._client
+        if client.gone or self._bodies.paused or not (client.started or self._joint.acknowledged):
+            # before upstream has said that it works on the request it may refuse it, which the status has to say
+            return
+        data = self._joint.keepalive() if self._form is KeepaliveForm.CHUNK else _COMMENT
+        if not data:
+            return
+        if not client.started:
+            data = self._start_stream() + data
+        client.write(data)
