@@ -32,6 +32,7 @@ setup(
         "pyopenssl>=25",
         "service-identity>=24.2",
         "msgspec>=0.20",
+        "python-dotenv>=1",
     ],
     entry_points={"console_scripts": ["oaiproxy = oaiproxy.__main__:main"]},
     classifiers=[

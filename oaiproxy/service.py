@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -23,7 +24,7 @@ from oaiproxy.interfaces import IExchangeObserver
 from oaiproxy.models import Catalogue, CatalogueError
 from oaiproxy.observe.traffic import TrafficLog
 from oaiproxy.relay import UpstreamClient
-from oaiproxy.settings import DEMO, Port, Settings
+from oaiproxy.settings import DEMO, Port, ServiceSettings, Settings, Timeouts
 from oaiproxy.transforms import BrokenPlugin, Pipeline
 from oaiproxy.web import PortContext, ProxySite, resource_tree
 
@@ -55,7 +56,7 @@ class ProxyService(MultiService):
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, settings: Settings, pipeline: Pipeline, broken: Sequence[BrokenPlugin] = ()
+        self, reactor: Any, settings: ServiceSettings, pipeline: Pipeline, broken: Sequence[BrokenPlugin] = ()
     ) -> None:
         """
         @param reactor: for sockets and time.
@@ -69,9 +70,13 @@ class ProxyService(MultiService):
         self._settings = settings
         self._pipeline = pipeline
         self._broken = broken
-        self._endpoints = [(port, text, self._endpoint(text)) for port in settings.ports for text in port.endpoints]
+        self._endpoints = [
+            (number, text, self._endpoint(text))
+            for number, port in enumerate(settings.ports)
+            for text in port.endpoints
+        ]
         self._listening: list[IListeningPort] = []
-        self._upstream: UpstreamClient | None = None
+        self._upstreams: Sequence[UpstreamClient] = ()
         self.addresses: list[tuple[Port, str]] = []
 
     def _endpoint(self, text: str) -> IStreamServerEndpoint:
@@ -100,8 +105,8 @@ class ProxyService(MultiService):
         closing = [Deferred.fromCoroutine(_stop(port)) for port in self._listening]
         self._listening = []
         await gatherResults(closing)
-        if self._upstream is not None:
-            await self._upstream.close()
+        for upstream in self._upstreams:
+            await upstream.close()
         await super().stopService()
 
     def _open(self) -> None:
@@ -121,48 +126,36 @@ class ProxyService(MultiService):
                 raise StartFailed(f"oaiproxy: {e}") from None
             traffic.setServiceParent(self)
             observers.append(traffic)
-        models = self._models()
-        url = self._open_demo() if settings.upstream == DEMO else settings.upstream
-        self._upstream = UpstreamClient(self._reactor, url, settings.timeouts)
-        # what one port learns of the upstream holds for all
-        learnt = Learnt(time.monotonic)
-        sites = {
-            port: ProxySite(
+        shared = _Shared(self._reactor, self._open_demo)
+        sites = [
+            ProxySite(
                 resource_tree(
                     PortContext(
                         kind=port.kind,
-                        settings=settings,
-                        models=models,
+                        settings=port.settings,
+                        models=shared.models(port.settings.models_file),
                         pipeline=self._pipeline,
-                        upstream=self._upstream,
+                        upstream=shared.upstream(port.settings),
                         clock=self._reactor,
                         observers=observers,
-                        learnt=learnt,
-                        profile=port.profile,
+                        learnt=shared.learnt(port.settings.upstream),
                     )
                 ),
                 port.kind.value,
             )
             for port in settings.ports
-        }
-        for port, text, endpoint in self._endpoints:
-            listening = self._listen(endpoint, text, sites[port], optional=text in port.optional)
+        ]
+        self._upstreams = shared.upstreams
+        for number, text, endpoint in self._endpoints:
+            port = settings.ports[number]
+            listening = self._listen(endpoint, text, sites[number], optional=text in port.optional)
             if listening is not None:
                 self.addresses.append((port, _address(listening, text)))
         for port, address in self.addresses:
             self._log.info("{kind} port: {address}", kind=port.kind.value, address=address)
-        upstream = "the embedded demo" if settings.upstream == DEMO else settings.upstream
-        self._log.info("oaiproxy {version} is ready; upstream: {upstream}", version=__version__, upstream=upstream)
-
-    def _models(self) -> Catalogue:
-        path = self._settings.models_file
-        if path is None:
-            return Catalogue.builtin()
-        try:
-            return Catalogue.load(path)
-        except CatalogueError as e:
-            self._log.error("{error}; the built-in model list is served instead", error=str(e))
-            return Catalogue.builtin()
+        urls = dict.fromkeys(port.settings.upstream for port in settings.ports)
+        named = ", ".join("the embedded demo" if url == DEMO else url for url in urls)
+        self._log.info("oaiproxy {version} is ready; upstream: {upstream}", version=__version__, upstream=named)
 
     def _open_demo(self) -> str:
         text = "tcp:0:interface=127.0.0.1:backlog=1024"
@@ -190,6 +183,53 @@ class ProxyService(MultiService):
         else:
             reason = str(error)
         raise StartFailed(f"oaiproxy: cannot listen on {text}: {reason}")
+
+
+class _Shared:
+    """What ports share that are told the same."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, open_demo: Callable[[], str]) -> None:
+        self._reactor = reactor
+        self._open_demo = open_demo
+        self._demo = ""
+        self._upstreams: dict[tuple[str, Timeouts], UpstreamClient] = {}
+        self._learnt: dict[str, Learnt] = {}
+        self._models: dict[Path | None, Catalogue] = {None: Catalogue.builtin()}
+
+    @property
+    def upstreams(self) -> Sequence[UpstreamClient]:
+        """Every client that there is."""
+        return tuple(self._upstreams.values())
+
+    def upstream(self, settings: Settings) -> UpstreamClient:
+        """The client of a port's upstream."""
+        key = (settings.upstream, settings.timeouts)
+        if key not in self._upstreams:
+            self._upstreams[key] = UpstreamClient(self._reactor, self._url(settings.upstream), settings.timeouts)
+        return self._upstreams[key]
+
+    def _url(self, upstream: str) -> str:
+        if upstream != DEMO:
+            return upstream
+        self._demo = self._demo or self._open_demo()
+        return self._demo
+
+    def learnt(self, upstream: str) -> Learnt:
+        """What one port learns of an upstream holds for all."""
+        return self._learnt.setdefault(upstream, Learnt(time.monotonic))
+
+    def models(self, path: Path | None) -> Catalogue:
+        """The model list in a file, or the built-in one."""
+        if path not in self._models:
+            assert path is not None
+            try:
+                self._models[path] = Catalogue.load(path)
+            except CatalogueError as e:
+                self._log.error("{error}; the built-in model list is served instead", error=str(e))
+                self._models[path] = self._models[None]
+        return self._models[path]
 
 
 async def _stop(port: IListeningPort) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,6 +11,9 @@ from twisted.internet.endpoints import quoteStringArgument
 
 from oaiproxy.api.chat import ReasoningField
 from oaiproxy.api.request import PortKind
+from oaiproxy.api.secrets import Secret
+from oaiproxy.rules.params import RuleBook
+from oaiproxy.rules.think import ThinkBook
 
 #: `Settings.upstream` for the embedded upstream.
 DEMO = "demo"
@@ -24,6 +28,117 @@ _LOOPBACK = ("127.0.0.1", "::1")
 _BACKLOG = 1024
 
 
+class AuthMode(str, Enum):
+    """Whose key goes upstream."""
+
+    FORWARD = "forward"  # the client's own; the proxy has none
+    REPLACE = "replace"  # the proxy's, for clients that show one of the proxy's own keys
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use a port, and in whose name.
+
+    @ivar mode: whose key goes upstream.
+    @ivar proxy_keys: the keys that clients may show; with none nobody is asked for one.
+    @ivar upstream_key: what goes upstream in place of them.
+    @ivar organization: the upstream's organization that is billed (``OpenAI-Organization``).
+    @ivar project: the upstream's project that is billed (``OpenAI-Project``).
+    @ivar forward_header: an Authorization header that holds no proxy key goes upstream as it is; the proxy key then
+        comes in ``X-API-KEY``.
+    @ivar open_health: the health check asks for no key.
+    @ivar cors_origins: the origins whose browser pages may use the port; ``*`` for any.
+    """
+
+    mode: AuthMode = AuthMode.FORWARD
+    proxy_keys: tuple[Secret, ...] = ()
+    upstream_key: Secret | None = None
+    organization: str | None = None
+    project: str | None = None
+    forward_header: bool = False
+    open_health: bool = True
+    cors_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long an upstream may take, in seconds.
+
+    @ivar connect: until the connection stands, TLS included.
+    @ivar first_byte: until the head of the answer; the SDKs themselves wait ten minutes.
+    @ivar idle: between two pieces of the answer: reasoning models are silent for minutes, and answer.
+    """
+
+    connect: float = 10.0
+    first_byte: float = 600.0
+    idle: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """Tools that the proxy itself runs.
+
+    @ivar enabled: whether any are.
+    @ivar names: those that may be run; None for all that were found.
+    @ivar offer: whether their schemas are offered to the model, or only calls of them answered.
+    @ivar rounds: how often a model may call tools for one answer.
+    @ivar seconds: how long one call may take.
+    @ivar bytes: how large its result may be; the rest is cut off, which the model is told.
+    """
+
+    enabled: bool = False
+    names: tuple[str, ...] | None = None
+    offer: bool = True
+    rounds: int = 8
+    seconds: float = 30.0
+    bytes: int = 65536
+
+
+class TargetApi(str, Enum):
+    """What ``POST /proxy`` makes of a request."""
+
+    RESPONSES = "responses"
+    COMPLETIONS = "completions"  # chat completions
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a port can be told.
+
+    @ivar upstream: the base URL of the upstream with its path (``https://api.openai.com/v1``), or `DEMO`.
+    @ivar models_file: the model list, or None for the built-in one.
+    @ivar auto_web_search: whether the bridge adds the ``web_search`` tool where a request names no tools.
+    @ivar reasoning_field: where reasoning summaries go in chat answers, or None for where the client's profile says.
+    @ivar strict: whether a request is refused where something of it would be dropped with a warning.
+    @ivar keepalive: after how many seconds of silence a stream is kept alive; 0 for never.
+    @ivar profile: the client profile that all clients get, or None for the one that fits the User-Agent.
+    @ivar timeouts: how long an upstream may take.
+    @ivar retries: how often a request is sent again where that is safe.
+    @ivar access: who may use it, and in whose name.
+    @ivar rules: what is demanded of requests.
+    @ivar think: what is done with thoughts in answers.
+    @ivar tools: which tools the proxy runs itself.
+    @ivar target_api: what ``POST /proxy`` makes of a request.
+    @ivar health_asks_upstream: a plain ``/health`` asks the upstream too.
+    """
+
+    upstream: str = "https://api.openai.com/v1"
+    models_file: Path | None = None
+    auto_web_search: bool = True
+    reasoning_field: ReasoningField | None = None
+    strict: bool = False
+    keepalive: float = 15.0
+    profile: str | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: int = 2
+    access: Access = field(default_factory=Access)
+    rules: RuleBook = field(default_factory=RuleBook)
+    think: ThinkBook = field(default_factory=ThinkBook)
+    tools: ToolSettings = field(default_factory=ToolSettings)
+    target_api: TargetApi = TargetApi.RESPONSES
+    health_asks_upstream: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A listening port.
@@ -32,67 +147,44 @@ class Port:
     @ivar endpoints: Twisted server endpoint descriptions; more than one where a bare port number means both loopback
         addresses.
     @ivar optional: those of them that are left out in silence where the machine has no such address.
-    @ivar profile: the client profile that this port's clients get, or None for what `Settings.profile` says.
+    @ivar settings: what it is told.
     """
 
     kind: PortKind
     endpoints: tuple[str, ...]
     optional: frozenset[str] = frozenset()
-    profile: str | None = None
+    settings: Settings = field(default_factory=Settings)
 
 
 @dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long an upstream may take, in seconds.
-
-    A reasoning model was measured to be silent for twelve minutes and still answer, hence the long one in the middle of
-    an answer; the SDKs themselves wait ten minutes for the first byte.
-    """
-
-    connect: float = 10.0
-    first_byte: float = 600.0
-    idle: float = 900.0
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
+class ServiceSettings:
     """All that the service can be told.
 
-    @ivar ports: where to listen.
-    @ivar upstream: the base URL of the upstream with its path (``https://api.openai.com/v1``), or `DEMO`.
-    @ivar models_file: the model list, or None for the built-in one.
+    @ivar ports: where to listen, and what each port is told.
+    @ivar common: what holds for every port that is told nothing else.
     @ivar log_file: the traffic log, or None for none.
-    @ivar auto_web_search: whether the bridge adds the ``web_search`` tool where a request names no tools.
-    @ivar reasoning_field: where reasoning summaries go in chat answers, or None for where the client's profile says.
-    @ivar strict: whether a request is refused where something of it would be dropped with a warning.
-    @ivar keepalive: after how many seconds of silence a stream is kept alive; 0 for never.
-    @ivar profile: the client profile that all clients get, or None for the one that fits the User-Agent.
-    @ivar timeouts: how long an upstream may take.
+    @ivar debug: whether the service's own log has details.
     """
 
     ports: tuple[Port, ...] = ()
-    upstream: str = "https://api.openai.com/v1"
-    models_file: Path | None = None
+    common: Settings = field(default_factory=Settings)
     log_file: Path | None = None
-    auto_web_search: bool = True
-    reasoning_field: ReasoningField | None = None
-    strict: bool = False
-    keepalive: float = 15.0
-    profile: str | None = None
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    debug: bool = False
 
 
-def port_at(kind: PortKind, where: str, interface: str | None = None) -> Port:
+def port_at(kind: PortKind, where: str, interface: str | None = None, settings: Settings | None = None) -> Port:
     """What ``--passthrough`` and ``--bridge`` say.
 
     @param where: a port number, or a Twisted server endpoint description, which is taken as it is.
     @param interface: the address for a bare port number; both loopback addresses where it is None.
+    @param settings: what the port is told; the defaults where None.
     @raise ValueError: it is neither.
     """
+    settings = settings or Settings()
     if not where.isascii() or not where.isdigit():
         if ":" not in where:
             raise ValueError(f"{where!r} is neither a port number nor a Twisted endpoint such as tcp:{where}")
-        return Port(kind, (where,))
+        return Port(kind, (where,), settings=settings)
     if int(where) > 65535:
         raise ValueError(f"{where} is no port number: they end at 65535")
     # of port 0 the kernel chooses another number for each address, which is of no use to a client
@@ -100,7 +192,7 @@ def port_at(kind: PortKind, where: str, interface: str | None = None) -> Port:
     endpoints = tuple(
         f"tcp:{int(where)}:interface={quoteStringArgument(address)}:backlog={_BACKLOG}" for address in addresses
     )
-    return Port(kind, endpoints, optional=frozenset(endpoints[1:]))
+    return Port(kind, endpoints, frozenset(endpoints[1:]), settings)
 
 
 def upstream_url(text: str) -> str:

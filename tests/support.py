@@ -221,7 +221,6 @@ class SocketTestCase(TestCase):
         transforms: Sequence[IRequestTransform] = (),
         observers: Sequence[IExchangeObserver] = (),
         upstream_port: int | None = None,
-        profile: str | None = None,
     ) -> int:
         """A proxy port in front of the scripted upstream; returns its number."""
         context = PortContext(
@@ -232,7 +231,6 @@ class SocketTestCase(TestCase):
             upstream=self.upstream_client(settings, upstream_port),
             clock=reactor,
             observers=observers,
-            profile=profile,
         )
         return self.listen(ProxySite(resource_tree(context), kind.value, timeout=None))
 

@@ -18,7 +18,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rules": {"api"},
     "bridge": {"api", "models", "rules"},
     "clients": {"api"},
-    "settings": {"api"},
+    "config": {"api", "clients", "rules", "settings"},
+    "settings": {"api", "rules"},
     # for annotations only
     "interfaces": {"api", "models", "settings"},
     "plugins": {"interfaces", "api", "bridge", "models", "rules"},
@@ -27,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "observe": {"api", "interfaces", "settings"},
     "demo": {"api"},
     "web": {"api", "bridge", "clients", "interfaces", "models", "observe", "relay", "rules", "settings", "transforms"},
-    "options": {"__init__", "api", "clients", "settings"},
+    "options": {"__init__", "api", "clients", "config", "settings"},
     "service": {
         "__init__",
         "api",
@@ -72,7 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 #: Rooms without I/O: nothing of Twisted's in them but what needs no reactor.
-NO_REACTOR = {"api", "bridge", "clients", "models", "rules"}
+NO_REACTOR = {"api", "bridge", "clients", "config", "models", "rules"}
 
 
 def modules() -> Iterator[tuple[str, str, ast.Module]]:

@@ -434,7 +434,7 @@ class MistakeTests(TranslateCase):
     def test_a_variable_of_the_environment_that_is_wrong(self) -> None:
         ran = self.command(stdin=ASKED, environ={"OAIPROXY_STRICT": "perhaps"})
         self.assertEqual((ran.status, len(ran.lines)), (2, 1))
-        self.assertIn("OAIPROXY_STRICT must be true or false", ran.err)
+        self.assertIn("OAIPROXY_STRICT: must be true or false", ran.err)
 
 
 class DocumentTests(TranslateCase):

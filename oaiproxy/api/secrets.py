@@ -8,6 +8,7 @@ value: the credentials of the exchange wherever they turn up, and what looks lik
 from __future__ import annotations
 
 import binascii
+import hmac
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -109,6 +110,32 @@ def url_credentials(url: bytes) -> tuple[bytes, ...]:
     parameters = [part.partition(b"=") for part in _PARAMETERS.split(url.partition(b"?")[2])]
     values = [value for name, _, value in parameters if value and is_secret_header(unquote_to_bytes(name))]
     return tuple(dict.fromkeys(form for value in values for form in (value, unquote_to_bytes(value))))
+
+
+class Secret:
+    """A secret in the settings: it is shown nowhere, and compared in constant time."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def matches(self, value: bytes) -> bool:
+        """Whether a client's value is this one; how long that takes tells nothing of where they differ."""
+        return hmac.compare_digest(self._value.encode(), value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.matches(other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK})"
 
 
 class Secrets:

@@ -118,4 +118,4 @@ class TranslateOptions(usage.Options):
         except SystemExit as e:
             text = str(e.code).removeprefix("oaiproxy: ").partition(" (see ")[0]
             raise usage.UsageError(text) from None
-        return service.settings
+        return service.settings.common

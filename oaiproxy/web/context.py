@@ -36,7 +36,6 @@ class PortContext:
     @ivar clock: tells the time and calls later.
     @ivar observers: who is told what passes through; usually nobody.
     @ivar learnt: what upstream was seen to refuse.
-    @ivar profile: the name of the profile that the port's clients get, or None where the port says nothing of it.
     @ivar ids: gives each exchange its id.
     """
 
@@ -48,5 +47,4 @@ class PortContext:
     clock: Any
     observers: Sequence[IExchangeObserver] = ()
     learnt: Learnt = field(default_factory=lambda: Learnt(time.monotonic))
-    profile: str | None = None
     ids: Iterator[str] = field(default_factory=_ids)

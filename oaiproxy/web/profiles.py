@@ -12,8 +12,7 @@ PROFILE = "x-oaiproxy-profile"
 
 
 def profile_of(port: PortContext, request: ProxyRequest) -> ClientProfile:
-    """The profile that the request itself names, else that of its port, else that of the service, else the one that
-    fits its User-Agent.
+    """The profile that the request itself names, else that of its port, else the one that fits its User-Agent.
 
     @raise BadRequest: the request names one that there is not.
     """
@@ -27,7 +26,7 @@ def profile_of(port: PortContext, request: ProxyRequest) -> ClientProfile:
                 param=PROFILE,
                 code="unknown_profile",
             ) from None
-    return find_profile(_field(request, "user-agent"), port.profile or port.settings.profile)
+    return find_profile(_field(request, "user-agent"), port.settings.profile)
 
 
 def _field(request: ProxyRequest, name: str) -> str:

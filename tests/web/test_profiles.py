@@ -94,12 +94,6 @@ class ReasoningFieldTests(ProfileTestCase):
         message = await self.message("x-oaiproxy-profile: xcode", settings=Settings(profile="openrouter"))
         self.assertNotIn("reasoning", message)
 
-    async def test_the_profile_of_the_port_wins_over_that_of_the_settings(self) -> None:
-        self.answering()
-        port = self.proxy(PortKind.BRIDGE, Settings(profile="xcode"), profile="openrouter")
-        _, _, body = await self.ask(port, "POST", "/v1/chat/completions", chat(), JSON, CHERRY)
-        self.assertEqual(json.loads(body)["choices"][0]["message"]["reasoning"], "Hm.")
-
     async def test_the_operator_s_reasoning_field_wins_over_every_profile(self) -> None:
         settings = Settings(reasoning_field=ReasoningField.REASONING_CONTENT, profile="openrouter")
         for fields in ([XCODE], ["x-oaiproxy-profile: openrouter"]):
