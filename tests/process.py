@@ -11,6 +11,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from oaiproxy.config.table import SETTINGS
+
 ROOT = Path(__file__).resolve().parent.parent
 
 #: How long a process may take to get ready or to end, in seconds; far more than it needs.
@@ -135,5 +137,6 @@ def run(*command: str, cwd: str | None = None, **environ: str) -> subprocess.Com
 
 def clean_environ(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment without what would set up the service or a client behind the test's back."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OAIPROXY_", "OPENAI_", "PROXY_"))}
+    ours = {variable for setting in SETTINGS for variable in setting.variables}
+    kept = {k: v for k, v in os.environ.items() if k not in ours and not k.startswith(("OAIPROXY_", "OPENAI_"))}
     return {**kept, "PYTHONUNBUFFERED": "1", **extra}

@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "api",
         "bridge",
         "clients",
+        "config",
         "models",
         "observe",
         "options",

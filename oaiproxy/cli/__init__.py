@@ -1,4 +1,4 @@
-"""Commands beside the service itself: ``oaiproxy translate``.  They start no reactor."""
+"""Commands beside the service itself: ``oaiproxy translate``, ``oaiproxy check-config``.  They start no reactor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 #: The module of each command; its ``main`` takes the arguments and returns the exit status.
-COMMANDS = {"translate": "oaiproxy.cli.translate"}
+COMMANDS = {"check-config": "oaiproxy.cli.checkconfig", "translate": "oaiproxy.cli.translate"}
 
 
 def find_command(name: str) -> Callable[[Sequence[str]], int] | None:
