@@ -105,17 +105,24 @@ class Service(Process):
     """
 
     def __init__(
-        self, *arguments: str, command: Sequence[str] | None = None, cwd: str | None = None, **environ: str
+        self,
+        *arguments: str,
+        command: Sequence[str] | None = None,
+        cwd: str | None = None,
+        places: bool = True,
+        **environ: str,
     ) -> None:
         """Start it, by default with ports that the kernel chooses, and wait until it is ready.
 
         @param arguments: options of ``twistd oaiproxy``.
         @param command: the whole command line in place of them.
         @param cwd: its working directory.
+        @param places: whether it is told where to listen, if the options do not say.
         @param environ: variables for it.
         @raise AssertionError: it ended instead.
         """
-        ports = () if any(a in ("--passthrough", "--bridge") for a in arguments) else ("--passthrough=0", "--bridge=0")
+        named = not places or any(a in ("--passthrough", "--bridge") for a in arguments)
+        ports = () if named else ("--passthrough=0", "--bridge=0")
         super().__init__(command or twistd(*ports, *arguments), "is ready", cwd=cwd, **environ)
         self.passthrough = self.found(r"passthrough port: (\S+)")
         self.bridge = self.found(r"bridge port: (\S+)")

@@ -21,6 +21,7 @@ class ChunkSink:
         self._out: list[bytes] = []
         self._custom: set[int] = set()
         self._images = 0
+        self._silent = False  # the answer has no content yet, not even an empty one
         self._encoder: ChunkEncoder
 
     def take(self) -> bytes:
@@ -34,10 +35,13 @@ class ChunkSink:
     def begin(self, envelope: Envelope) -> None:
         """Write the role (`Sink`)."""
         self._encoder = ChunkEncoder(envelope.id, envelope.created, envelope.model, self._plan.include_usage)
-        self._delta({"role": "assistant", "content": "", "refusal": None})
+        # to some clients an empty text is the beginning of one
+        self._silent = not envelope.speaks
+        self._delta({"role": "assistant", "content": "" if envelope.speaks else None, "refusal": None})
 
     def content(self, text: str, logprobs: list[JsonObject] | None) -> None:
         """Write a piece of content (`Sink`)."""
+        self._silent = False
         self._out.append(
             self._encoder.text("content", text, {"content": logprobs, "refusal": None} if logprobs else None)
         )
@@ -48,10 +52,12 @@ class ChunkSink:
 
     def refusal(self, text: str) -> None:
         """Write a piece of the refusal (`Sink`)."""
+        self._silent = False
         self._out.append(self._encoder.text("refusal", text))
 
     def open_call(self, index: int, id: str, name: str, custom: bool) -> None:
         """Write the head of a call (`CallSink`): id, type, and name are said once."""
+        self._silent = False
         if self._plan.legacy_functions:
             self._delta({"function_call": {"name": name, "arguments": ""}})
         elif custom:
@@ -82,6 +88,9 @@ class ChunkSink:
 
     def finish(self, ending: Ending) -> None:
         """Write the end (`Sink`)."""
+        if self._silent:
+            # an answer of no words is an empty text, as it is without a stream
+            self._delta({"content": ""})
         delta: JsonObject = {"annotations": ending.citations} if ending.citations else {}
         if ending.files:
             delta["file_annotations"] = ending.files

@@ -277,6 +277,13 @@ EVENTS: Mapping[str, Rule] = {
 }
 
 
+def _speaks(event: StreamEvent) -> bool:
+    """Whether what begins with an event is a message's text."""
+    if event.type == "response.output_item.added":
+        return decode_object(event.item).get("type") == "message"
+    return str(event.type).startswith(("response.output_text.", "response.refusal.", "response.content_part."))
+
+
 def dispatch(turn: Turn, event: StreamEvent) -> None:
     """Do what the table says with one event.
 
@@ -292,6 +299,6 @@ def dispatch(turn: Turn, event: StreamEvent) -> None:
             _error(turn, event)
         return
     if rule.output and not turn.begun:
-        turn.begin()
+        turn.begin(_speaks(event))
     if rule.handler is not None:
         rule.handler(turn, event)

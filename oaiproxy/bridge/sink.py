@@ -12,11 +12,15 @@ from oaiproxy.bridge.toolcalls import CallSink
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What every chunk of an answer repeats."""
+    """What every chunk of an answer repeats, and how the first one begins.
+
+    @ivar speaks: the answer begins with a message's text, and not with thoughts or a call.
+    """
 
     id: str
     created: int
     model: str
+    speaks: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class ChatStream(_EventTranslator[ChunkSink]):
         if self._turn.begun:
             self._sink.nothing()
         else:
-            self._turn.begin()
+            self._turn.begin(speaks=False)
         return self._sink.take()
 
     def fail(self, error: ApiError) -> bytes:

@@ -87,8 +87,11 @@ class Turn:
         """Take the first bytes of the answer: they give the id of one whose upstream gives it none."""
         self._seed = data
 
-    def begin(self) -> None:
-        """Upstream has begun to answer."""
+    def begin(self, speaks: bool) -> None:
+        """Upstream has begun to answer.
+
+        @param speaks: with a message's text.
+        """
         self.begun = True
         head = self._head
         if isinstance(head.id, str) and head.id:
@@ -97,7 +100,8 @@ class Turn:
             self._name = hashlib.sha256(self._seed).hexdigest()[:32]
         created = timestamp(head.created_at)
         model = head.model if isinstance(head.model, str) and head.model else self.plan.model
-        self._sink.begin(Envelope("chatcmpl-" + self._name, self.plan.created if created is None else created, model))
+        created = self.plan.created if created is None else created
+        self._sink.begin(Envelope("chatcmpl-" + self._name, created, model, speaks))
 
     # -- texts
 
@@ -330,7 +334,7 @@ class Turn:
             raise ApiError("The upstream's response was cancelled.", status=502, code="response_cancelled")
         self.learn(response)
         if not self.begun:
-            self.begin()
+            self.begin(next(iter(response.items()), {"type": "message"}).get("type") == "message")
         items = response.items()
         listed = {call_id for item in items if isinstance(call_id := item.get("call_id"), str)}
         for position, item in enumerate(items):
@@ -353,12 +357,14 @@ class Turn:
     def stop(self) -> None:
         """A stop sequence came in a stream: the client's turn is over, whatever upstream has still to say.
 
-        Only a call that the client has seen the beginning of is waited for.  Upstream's usage is not known then.
+        Only a call that the client has seen the beginning of is waited for.  Upstream's usage is not known then, and
+        clients that find none fail: it is said to be nothing, which a warning has announced.
         """
         if any(slot.call is not None and not slot.closed and self._knows(slot.call) for slot in self.slots):
             return
         self.finished = True
-        self._sink.finish(Ending(self._finish_reason("completed", None), *self._annotations()))
+        reason = self._finish_reason("completed", None)
+        self._sink.finish(Ending(reason, *self._annotations(), usage=chat_usage({})))
 
     def _knows(self, call: ToolCall) -> bool:
         """Whether the client has seen the beginning of a call."""

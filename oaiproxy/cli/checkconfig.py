@@ -50,6 +50,10 @@ def main(
     return 0
 
 
+#: Fields that say where a setting came from, and nothing that a port is told.
+_NOT_SHOWN = frozenset({"upstream_said"})
+
+
 def checked(path: Path, environ: Mapping[str, str]) -> ServiceSettings:
     """The settings that a file and the environment make.
 
@@ -74,7 +78,7 @@ def _told(value: Any, default: Any, prefix: str = "") -> Iterator[tuple[str, str
     """The fields of a settings value that are not as they are by default."""
     for field in dataclasses.fields(value):
         name, mine, usual = prefix + field.name, getattr(value, field.name), getattr(default, field.name)
-        if mine == usual:
+        if mine == usual or field.name in _NOT_SHOWN:
             continue
         if dataclasses.is_dataclass(mine) and type(mine) is type(usual):
             yield from _told(mine, usual, name + ".")

@@ -69,7 +69,7 @@ class TableTests(SynchronousTestCase):
             if fate is Fate.DROPPED:
                 self.assertEqual((len(told), translation.bodies), (1, plain.bodies), name)
                 continue
-            self.assertEqual(told, [], name)
+            self.assertFalse(any(text.startswith("dropped") for text in told), name)
             if fate is Fate.EMULATED:
                 self.assertNotEqual(translation.plan, plain.plan, name)
             else:

@@ -267,14 +267,24 @@ class ReasoningTests(SynchronousTestCase):
 
     def test_the_field_is_the_one_that_was_chosen(self) -> None:
         for field in (ReasoningField.REASONING, ReasoningField.REASONING_CONTENT):
-            raw = stream(*self.parts, completed(), plan=AnswerPlan(stream=True, reasoning_field=field))
-            self.assertEqual({key for delta in deltas(raw)[1:] for key in delta}, {field.value})
+            plan = AnswerPlan(stream=True, reasoning_field=field)
+            raw = stream(*self.parts, text("Hi", 2), completed(), plan=plan)
+            self.assertEqual({key for delta in deltas(raw)[1:] for key in delta}, {field.value, "content"})
+
+    def test_the_text_begins_with_the_message_and_not_with_the_thoughts(self) -> None:
+        for events, content in (
+            ((added(0, type="message"), text("Hi")), ""),
+            ((text("Hi"),), ""),
+            ((added(0, type="reasoning"), summary("Hm.")), None),
+            ((added(0, type="function_call", name="f", call_id="c"), arguments("{}")), None),
+        ):
+            self.assertEqual(deltas(stream(*events, completed()))[0]["content"], content, events)
 
     def test_none_means_none(self) -> None:
         raw = stream(
             *self.parts, text("Hi", 2), completed(), plan=AnswerPlan(stream=True, reasoning_field=ReasoningField.NONE)
         )
-        self.assertEqual([delta.get("content") for delta in deltas(raw)], ["", "Hi", None])
+        self.assertEqual([delta.get("content") for delta in deltas(raw)], [None, "Hi", None])
 
     def test_think_is_one_block_at_the_head_of_the_content(self) -> None:
         raw = stream(*self.parts, text("Hi", 2), summary("Late", 3), text("!", 2), completed(), plan=THINK)
@@ -364,7 +374,7 @@ class FinishTests(SynchronousTestCase):
             "type": "response.incomplete",
         }
         raw = stream(added(0, type="reasoning", summary=[]), end)
-        self.assertEqual([d.get("content") for d in deltas(raw)], ["", None])
+        self.assertEqual([d.get("content") for d in deltas(raw)], [None, "", None])
         self.assertEqual(chunks(raw)[-1]["choices"][0]["finish_reason"], "length")
 
 

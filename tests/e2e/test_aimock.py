@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import openai
 
+from tests.e2e.nodes import HERE, NODE, missing
 from tests.e2e.support import BROKEN, KEY, ServiceTestCase
-from tests.e2e.test_openai_node import HERE, NODE, missing
 from tests.process import Process, Service
 
 #: What it says, the first match first.
@@ -93,7 +93,8 @@ class AimockTestCase(ServiceTestCase):
         assert NODE is not None
         command = [NODE, str(HERE / "node_modules/.bin/llmock"), "--port=0", f"--fixtures={script}", "--strict"]
         cls.mock = cls.started(Process([*command, *cls.faults], "listening on", AIMOCK_API_KEYS=KEY))
-        cls.service = cls.started(Service("--upstream", cls.mock.found(r"listening on (http://[\d.:]+)")))
+        url = cls.mock.found(r"listening on (http://[\d.:]+)")
+        cls.service = cls.started(Service("--upstream", url, "--max-retries", "0"))
 
     def create(self, text: str, port: str | None = None, **request: Any) -> Any:
         """Ask for a completion, or for all chunks of one."""

@@ -11,7 +11,8 @@ from typing import Any
 import openai
 from pydantic import BaseModel
 
-from tests.e2e.support import BROKEN, KEY, PATIENCE, ServiceTestCase, ServiceTests
+from tests.e2e.support import BROKEN, KEY, ServiceTestCase, ServiceTests
+from tests.process import PATIENCE
 
 #: A choice: its text and how it ended.
 Said = tuple[str, str | None]

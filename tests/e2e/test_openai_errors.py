@@ -18,6 +18,8 @@ class _ErrorTests(ServiceTests):
     """What holds on either port."""
 
     model = "gpt-5.1"
+    # each error once: that some are waited for is for tests/web/test_retries.py
+    options = ("--upstream", "demo", "--max-retries", "0")
 
     def create(self, text: str, **request: Any) -> Any:
         """Ask for a completion, or for all chunks of one."""
@@ -148,7 +150,7 @@ class UnreachableTests(ServiceTestCase):
     def start(cls) -> None:
         gone = Service("--upstream", "demo")
         gone.stop()
-        cls.service = cls.started(Service("--upstream", gone.bridge))
+        cls.service = cls.started(Service("--upstream", gone.bridge, "--max-retries", "0"))
 
     def test_both_ports_say_so(self) -> None:
         for port in ("passthrough", "bridge"):

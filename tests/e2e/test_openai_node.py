@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from tests.e2e.support import KEY, ServiceTestCase
-from tests.process import run
-
-HERE = Path(__file__).resolve().parent
-NODE = shutil.which("node")
+from tests.e2e import nodes
 
 
-def missing(package: str) -> str | None:
-    """Why tests with an npm package cannot be run; None where they can."""
-    if NODE is None:
-        return "there is no node here"
-    if not (HERE / "node_modules" / package).is_dir():
-        return f"there is no {package} here: npm install --prefix tests/e2e"
-    return None
-
-
-class NodeTestCase(ServiceTestCase):
-    """All scenarios run once, against one port.
-
-    @cvar results: name of a scenario -> what it gave or threw.
-    """
-
-    skip = missing("openai")
-    results: ClassVar[dict[str, Any]]
-
-    @classmethod
-    def start(cls) -> None:
-        super().start()
-        assert NODE is not None
-        done = run(NODE, str(HERE / "node" / "scenarios.mjs"), getattr(cls.service, cls.port), KEY)
-        assert done.returncode == 0, done.stderr
-        cls.results = json.loads(done.stdout)
-
-    def value(self, scenario: str) -> Any:
-        """What a scenario gave."""
-        result = self.results[scenario]
-        self.assertNotIn("error", result)
-        return result.get("value")
-
-    def error(self, scenario: str) -> dict[str, Any]:
-        """What a scenario threw."""
-        error: dict[str, Any] = self.results[scenario]["error"]
-        return error
+class NodeTestCase(nodes.NodeTestCase):
+    skip = nodes.missing("openai")
+    script = "scenarios.mjs"
 
 
 if TYPE_CHECKING:

@@ -2,22 +2,15 @@
 //
 //     node scenarios.mjs BASE_URL KEY
 //
-// Prints one JSON object: the name of each scenario -> {"value": what it gave} or {"error": what it threw}.
+// Prints what came of each scenario, as harness.mjs says.
 
 import { createHash, randomBytes } from "node:crypto";
 import OpenAI, { toFile } from "openai";
+import { apiKey, baseURL, report, schema } from "./harness.mjs";
 
-const [baseURL, apiKey] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 30_000 });
 
 const ask = (content, more = {}) => ({ model: "gpt-5.1", messages: [{ role: "user", content }], ...more });
-
-const schema = (...names) => ({
-  type: "object",
-  properties: Object.fromEntries(names.map((name) => [name, { type: "string" }])),
-  required: names,
-  additionalProperties: false,
-});
 
 const tool = (name, ...names) => ({ type: "function", function: { name, parameters: schema(...names) } });
 
@@ -189,12 +182,4 @@ const scenarios = {
   },
 };
 
-const results = {};
-for (const [name, run] of Object.entries(scenarios)) {
-  try {
-    results[name] = { value: await run() };
-  } catch (error) {
-    results[name] = { error: told(error) };
-  }
-}
-console.log(JSON.stringify(results));
+await report(scenarios, told);
