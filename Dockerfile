@@ -24,5 +24,5 @@ ENV PATH=/opt/oaiproxy/bin:$PATH \
 EXPOSE 5101 5102
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s \
-    CMD ["python", "-c", "import urllib.request as u; [u.urlopen(f'http://127.0.0.1:{p}/v1/models', timeout=4).read() for p in (5101, 5102)]"]
+    CMD ["python", "-c", "import http.client as h, sys; ask = lambda p: (c := h.HTTPConnection('127.0.0.1', p, timeout=4), c.request('GET', '/health?upstream=0'), c.getresponse().status)[2]; sys.exit(any(ask(p) not in (200, 401) for p in (5101, 5102)))"]
 ENTRYPOINT ["twistd", "--nodaemon", "--pidfile=", "oaiproxy"]

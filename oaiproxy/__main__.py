@@ -22,8 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     # imported late: no command needs it
     from twisted.application.twist._twist import Twist
 
-    # left alone, twist writes each line of its log as a page of JSON where stdout is no terminal
-    Twist.main(["oaiproxy", "--log-format=text", "oaiproxy", *arguments])
+    # left alone, twist writes each line of its log as a page of JSON where stdout is no terminal, and leaves out the
+    # lines that are only there where --debug asks for them
+    Twist.main(["oaiproxy", "--log-format=text", "--log-level=debug", "oaiproxy", *arguments])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from oaiproxy.api.request import ApiRequest, PortKind
     from oaiproxy.models import Catalogue
     from oaiproxy.settings import Settings
@@ -57,6 +60,51 @@ class IRequestTransform(IPlugin):
         @return: what of it is for the client to know is told with ``request.warn``; something that the client asked for
             and that is left out with ``request.warn_dropped``, which a strict bridge refuses.
         @raise oaiproxy.api.errors.ApiError: to refuse the request; the client gets that error.
+        """
+
+
+class IConditionalTransform(IRequestTransform):
+    """A request transform that has nothing to do on some ports.
+
+    One without this interface is wanted on every port of its `ports`.
+    """
+
+    def wanted(settings: Settings) -> bool:
+        """Whether there is anything to do on a port that is told this.
+
+        It is asked once for each port, when the service starts.  Where no transform of a port wants a path, its
+        requests are never decoded.
+        """
+
+
+class IToolContext(Interface):
+    """What a tool may know beside its arguments."""
+
+    settings: Settings = Attribute("What the port is told; immutable.")
+    request: ApiRequest = Attribute("The chat request that the model is answering, without credentials.")
+    reactor: Any = Attribute("The reactor: for time, connections and threads.")
+
+
+class IToolProvider(IPlugin):
+    """A function that models can call and that the proxy itself runs.
+
+    It is called in the reactor's thread and must not block it: what does belongs into
+    `twisted.internet.threads.deferToThread`.  One object serves all exchanges, several calls at once.
+    """
+
+    name: str = Attribute("What models call it by: up to 64 letters, digits, underscores and dashes; unique.")
+    description: str = Attribute("What it does and when it is of use, for the model to read.")
+    parameters: Mapping[str, Any] = Attribute("The JSON schema of its arguments: one of an object.")
+
+    def call(arguments: dict[str, Any], context: IToolContext) -> Any:
+        """Do what the model asks for.
+
+        @param arguments: what the model said, checked with the schema of `parameters`.
+        @param context: settings, request and reactor.
+        @return: the result, or a Deferred or coroutine of it: a string, or what JSON can carry.  The Deferred is
+            cancelled when the time limit is over, and when the client leaves.
+        @raise oaiproxy.tools.ToolError: it cannot be done; the model is told the message.  Of any other error it is
+            told no more than the kind.
         """
 
 

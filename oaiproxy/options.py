@@ -56,6 +56,7 @@ class Options(usage.Options):
     optFlags = [
         *([name, None, _help(setting)] for name, setting in _WITH_OPTION if setting.is_flag),
         ["list-transforms", None, "show the request transforms that were found, in the order they run, and exit"],
+        ["list-tools", None, "show the tools that were found and that the proxy can run itself, and exit"],
     ]
     optParameters = [
         ["config", None, None, "a TOML file with any of these, and with ports of their own settings"],
@@ -127,8 +128,9 @@ class Options(usage.Options):
             )
         except ConfigError as e:
             raise usage.UsageError(str(e)) from None
-        if environ.get(variable("list-transforms"), "").lower() in ("1", "true", "yes", "on"):
-            self.opts["list-transforms"] = 1
+        for name in ("list-transforms", "list-tools"):
+            if environ.get(variable(name), "").lower() in ("1", "true", "yes", "on"):
+                self.opts[name] = 1
 
     def _places(self, environ: Mapping[str, str]) -> list[Place]:
         """The ports that are asked for; a kind that the command line does not name may be named by its variable."""

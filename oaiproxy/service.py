@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -20,13 +20,16 @@ from twisted.python.failure import Failure
 from oaiproxy import __version__
 from oaiproxy.bridge import Learnt
 from oaiproxy.demo import demo_site
+from oaiproxy.discovery import BrokenPlugin
 from oaiproxy.interfaces import IExchangeObserver
 from oaiproxy.models import Catalogue, CatalogueError
 from oaiproxy.observe.traffic import TrafficLog
-from oaiproxy.relay import UpstreamClient
+from oaiproxy.relay import AuthoritiesError, Retry, UpstreamClient, UpstreamTls, load_authorities, own_address
 from oaiproxy.settings import DEMO, Port, ServiceSettings, Settings, Timeouts
-from oaiproxy.transforms import BrokenPlugin, Pipeline
-from oaiproxy.web import PortContext, ProxySite, resource_tree
+from oaiproxy.stopping import EXIT_ENDED, Stopping
+from oaiproxy.tools import ToolBox, ToolBoxError
+from oaiproxy.transforms import Pipeline
+from oaiproxy.web import Drain, PortContext, ProxySite, resource_tree
 
 #: A machine without IPv6 says one of these of ``::1``.
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
@@ -56,28 +59,48 @@ class ProxyService(MultiService):
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, settings: ServiceSettings, pipeline: Pipeline, broken: Sequence[BrokenPlugin] = ()
+        self,
+        reactor: Any,
+        settings: ServiceSettings,
+        pipeline: Pipeline,
+        broken: Sequence[BrokenPlugin] = (),
+        tools: ToolBox | None = None,
+        stopping: Stopping | None = None,
     ) -> None:
         """
         @param reactor: for sockets and time.
         @param settings: what the service is told.
         @param pipeline: the request transforms.
         @param broken: plugins that could not be loaded; they are named in the log.
-        @raise StartFailed: an endpoint description is wrong.
+        @param tools: the tools that were found.
+        @param stopping: the end of the process, where the service is all that it does.
+        @raise StartFailed: an endpoint description is wrong, or a port is to run a tool that there is not.
         """
         super().__init__()
         self._reactor = reactor
         self._settings = settings
         self._pipeline = pipeline
         self._broken = broken
+        self._tools = tools or ToolBox()
+        self._stopping = stopping
+        self._drain: Drain | None = None
+        self._check_tools()
         self._endpoints = [
             (number, text, self._endpoint(text))
             for number, port in enumerate(settings.ports)
             for text in port.endpoints
         ]
         self._listening: list[IListeningPort] = []
+        self._demo: list[IListeningPort] = []
         self._upstreams: Sequence[UpstreamClient] = ()
         self.addresses: list[tuple[Port, str]] = []
+
+    def _check_tools(self) -> None:
+        for port in self._settings.ports:
+            try:
+                self._tools.for_settings(port.settings.tools)
+            except ToolBoxError as e:
+                raise StartFailed(f"oaiproxy: {e} (see --list-tools)") from None
 
     def _endpoint(self, text: str) -> IStreamServerEndpoint:
         try:
@@ -95,25 +118,40 @@ class ProxyService(MultiService):
         if not self._listening:
             # `twist` knows no privileged start
             self._open()
+        if self._stopping is not None:
+            self._stopping.listen(self._hurry)
         super().startService()
 
+    def _hurry(self) -> None:
+        if self._drain is not None:
+            self._drain.hurry()
+
     def stopService(self) -> Deferred[Any]:
-        """Close the ports, the idle connections and the log."""
+        """Close the ports, let what runs go on for a while, then close the idle connections and the log."""
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        closing = [Deferred.fromCoroutine(_stop(port)) for port in self._listening]
-        self._listening = []
-        await gatherResults(closing)
-        for upstream in self._upstreams:
-            await upstream.close()
+        await _stop(self._listening)
+        if self._drain is not None and not await self._drain.run() and self._stopping is not None:
+            self._stopping.status = EXIT_ENDED
+        # until now it had to answer
+        await _stop(self._demo)
+        await gatherResults([Deferred.fromCoroutine(upstream.close()) for upstream in self._upstreams])
         await super().stopService()
 
     def _open(self) -> None:
         """Put the parts together and listen.
 
-        @raise StartFailed: a port is taken, or the traffic log cannot be written.
+        @raise StartFailed: a port is taken, its upstream is the proxy itself, or the traffic log cannot be written.
         """
+        try:
+            self._open_all()
+        except StartFailed:
+            _stop(self._listening)
+            _stop(self._demo)
+            raise
+
+    def _open_all(self) -> None:
         settings = self._settings
         for plugin in self._broken:
             self._log.error("plugin {name} is left out: {reason}", name=plugin.name, reason=plugin.reason)
@@ -127,40 +165,73 @@ class ProxyService(MultiService):
             traffic.setServiceParent(self)
             observers.append(traffic)
         shared = _Shared(self._reactor, self._open_demo)
-        sites = [
-            ProxySite(
-                resource_tree(
-                    PortContext(
-                        kind=port.kind,
-                        settings=port.settings,
-                        models=shared.models(port.settings.models_file),
-                        pipeline=self._pipeline,
-                        upstream=shared.upstream(port.settings),
-                        clock=self._reactor,
-                        observers=observers,
-                        learnt=shared.learnt(port.settings.upstream),
-                    )
-                ),
-                port.kind.value,
+        contexts = [
+            PortContext(
+                kind=port.kind,
+                settings=port.settings,
+                models=shared.models(port.settings.models_file),
+                pipeline=self._pipeline,
+                upstream=shared.upstream(port.settings),
+                clock=self._reactor,
+                observers=observers,
+                learnt=shared.learnt(port.settings.upstream),
+                debug=settings.debug,
+                tools=self._tools,
             )
             for port in settings.ports
         ]
+        sites = [ProxySite(resource_tree(context), context.kind.value) for context in contexts]
+        self._drain = Drain(
+            self._reactor,
+            [site.connections for site in sites],
+            [context.exchanges for context in contexts],
+            settings.drain,
+        )
         self._upstreams = shared.upstreams
+        own: dict[tuple[str, int], Port] = {}
         for number, text, endpoint in self._endpoints:
             port = settings.ports[number]
             listening = self._listen(endpoint, text, sites[number], optional=text in port.optional)
             if listening is not None:
+                self._listening.append(listening)
                 self.addresses.append((port, _address(listening, text)))
+                own[_host_and_port(listening)] = port
+        self._refuse_itself(own)
+        # not before the reactor runs and heeds signals, in the turn after it has begun
+        self._reactor.callWhenRunning(self._reactor.callLater, 0, self._say_ready)
+
+    def _say_ready(self) -> None:
+        settings = self._settings
         for port, address in self.addresses:
             self._log.info("{kind} port: {address}", kind=port.kind.value, address=address)
         urls = dict.fromkeys(port.settings.upstream for port in settings.ports)
         named = ", ".join("the embedded demo" if url == DEMO else url for url in urls)
         self._log.info("oaiproxy {version} is ready; upstream: {upstream}", version=__version__, upstream=named)
 
+    def _refuse_itself(self, own: Mapping[tuple[str, int], Port]) -> None:
+        """See to it that no port's upstream is a port of ours: a request would come around until nothing is left.
+
+        @param own: where the ports listen.
+        @raise StartFailed: one is.
+        """
+        for settings in (port.settings for port in self._settings.ports if port.settings.upstream != DEMO):
+            found = own_address(settings.upstream, own)
+            if found is not None:
+                said, kind = settings.upstream_said, own[found].kind.value
+                # what other programs read too may be right for them
+                ours = said.startswith(("--", "OAIPROXY_")) or ":" in said
+                remedy = said if ours else "--upstream, which counts first,"
+                raise StartFailed(
+                    f"oaiproxy: {said} names the proxy itself: {settings.upstream} leads to its {kind} port at "
+                    f"{found[0]} port {found[1]}. Set {remedy} to where requests are to go, such as "
+                    "https://api.openai.com/v1"
+                )
+
     def _open_demo(self) -> str:
         text = "tcp:0:interface=127.0.0.1:backlog=1024"
         listening = self._listen(self._endpoint(text), text, demo_site(self._reactor), optional=False)
         assert listening is not None
+        self._demo.append(listening)
         return _address(listening, text)
 
     def _listen(
@@ -172,7 +243,6 @@ class ProxyService(MultiService):
         endpoint.listen(factory).addBoth(results.append)
         result = results[0] if results else Failure(RuntimeError("it does not open at once"))
         if not isinstance(result, Failure):
-            self._listening.append(result)
             return result  # type: ignore[no-any-return]
         error = result.value
         if isinstance(error, CannotListenError):
@@ -194,7 +264,7 @@ class _Shared:
         self._reactor = reactor
         self._open_demo = open_demo
         self._demo = ""
-        self._upstreams: dict[tuple[str, Timeouts], UpstreamClient] = {}
+        self._upstreams: dict[tuple[str, Timeouts, int, Path | None], UpstreamClient] = {}
         self._learnt: dict[str, Learnt] = {}
         self._models: dict[Path | None, Catalogue] = {None: Catalogue.builtin()}
 
@@ -204,11 +274,29 @@ class _Shared:
         return tuple(self._upstreams.values())
 
     def upstream(self, settings: Settings) -> UpstreamClient:
-        """The client of a port's upstream."""
-        key = (settings.upstream, settings.timeouts)
+        """The client of a port's upstream.
+
+        @raise StartFailed: the file of further authorities cannot be used.
+        """
+        key = (settings.upstream, settings.timeouts, settings.retries, settings.upstream_ca)
         if key not in self._upstreams:
-            self._upstreams[key] = UpstreamClient(self._reactor, self._url(settings.upstream), settings.timeouts)
+            self._upstreams[key] = UpstreamClient(
+                self._reactor,
+                self._url(settings.upstream),
+                settings.timeouts,
+                Retry(settings.retries),
+                self._tls(settings.upstream_ca),
+            )
         return self._upstreams[key]
+
+    @staticmethod
+    def _tls(authorities: Path | None) -> UpstreamTls | None:
+        if authorities is None:
+            return None
+        try:
+            return UpstreamTls(load_authorities(authorities))
+        except AuthoritiesError as e:
+            raise StartFailed(f"oaiproxy: upstream_ca: {e}") from None
 
     def _url(self, upstream: str) -> str:
         if upstream != DEMO:
@@ -232,10 +320,17 @@ class _Shared:
         return self._models[path]
 
 
-async def _stop(port: IListeningPort) -> None:
-    stopping = port.stopListening()
-    if stopping is not None:
-        await stopping
+def _stop(ports: list[IListeningPort]) -> Deferred[Any]:
+    """Stop to listen."""
+    closing = [maybeDeferred(port.stopListening) for port in ports]
+    ports.clear()
+    return gatherResults(closing)
+
+
+def _host_and_port(port: IListeningPort) -> tuple[str, int]:
+    """Where a port listens; of a socket that has no such address nothing and 0."""
+    where = port.getHost()
+    return getattr(where, "host", ""), getattr(where, "port", 0)
 
 
 def _address(port: IListeningPort, text: str) -> str:

@@ -59,6 +59,11 @@ class Access:
     open_health: bool = True
     cors_origins: tuple[str, ...] = ()
 
+    @property
+    def lends_to_all(self) -> bool:
+        """Whether whoever reaches the port may use the upstream key."""
+        return self.mode is AuthMode.REPLACE and self.upstream_key is not None and not self.proxy_keys
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -72,6 +77,18 @@ class Timeouts:
     connect: float = 10.0
     first_byte: float = 600.0
     idle: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """How many exchanges may run at the same time; 0 for any number.
+
+    @ivar port: on the port.
+    @ivar client: of one client, on the port.
+    """
+
+    port: int = 0
+    client: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +131,15 @@ class Settings:
     @ivar profile: the client profile that all clients get, or None for the one that fits the User-Agent.
     @ivar timeouts: how long an upstream may take.
     @ivar retries: how often a request is sent again where that is safe.
+    @ivar concurrency: how many exchanges may run at the same time.
     @ivar access: who may use it, and in whose name.
     @ivar rules: what is demanded of requests.
     @ivar think: what is done with thoughts in answers.
     @ivar tools: which tools the proxy runs itself.
     @ivar target_api: what ``POST /proxy`` makes of a request.
     @ivar health_asks_upstream: a plain ``/health`` asks the upstream too.
+    @ivar upstream_ca: a file of authorities that are trusted beside the platform's, or None.
+    @ivar upstream_said: where the upstream is named, for people: ``--upstream``, ``OPENAI_BASE_URL``.
     """
 
     upstream: str = "https://api.openai.com/v1"
@@ -131,12 +151,15 @@ class Settings:
     profile: str | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int = 2
+    concurrency: Concurrency = field(default_factory=Concurrency)
     access: Access = field(default_factory=Access)
     rules: RuleBook = field(default_factory=RuleBook)
     think: ThinkBook = field(default_factory=ThinkBook)
     tools: ToolSettings = field(default_factory=ToolSettings)
     target_api: TargetApi = TargetApi.RESPONSES
     health_asks_upstream: bool = False
+    upstream_ca: Path | None = None
+    upstream_said: str = field(default="--upstream", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +186,14 @@ class ServiceSettings:
     @ivar ports: where to listen, and what each port is told.
     @ivar common: what holds for every port that is told nothing else.
     @ivar log_file: the traffic log, or None for none.
+    @ivar drain: how long running exchanges may go on when the service ends, in seconds.
     @ivar debug: whether the service's own log has details.
     """
 
     ports: tuple[Port, ...] = ()
     common: Settings = field(default_factory=Settings)
     log_file: Path | None = None
+    drain: float = 30.0
     debug: bool = False
 
 

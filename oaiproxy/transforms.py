@@ -11,26 +11,20 @@ from __future__ import annotations
 
 import heapq
 import re
-import sys
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 
 from twisted.logger import Logger
-from twisted.plugin import getPlugins
-from twisted.python.modules import getModule
 from zope.interface import implementer
-from zope.interface.exceptions import Invalid
-from zope.interface.verify import verifyObject
 
 import oaiproxy.plugins
 from oaiproxy.api.errors import ApiError
+from oaiproxy.api.place import place_of
 from oaiproxy.api.request import ApiRequest, PortKind
-from oaiproxy.interfaces import PHASES, IRequestTransform, ITransformContext
+from oaiproxy.discovery import BrokenPlugin, fault_of, find, module_of
+from oaiproxy.interfaces import PHASES, IConditionalTransform, IRequestTransform, ITransformContext
 from oaiproxy.models import Catalogue
 from oaiproxy.settings import Settings
 
@@ -39,18 +33,6 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 class TransformError(ValueError):
     """The transforms that were found cannot be put in order; the message is one line and names them."""
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenPlugin:
-    """A plugin that was found and cannot be used.
-
-    @ivar name: the module, or the module and what is bound in it: ``oaiproxy.plugins.shout.shout``.
-    @ivar reason: what is wrong with it, in one line.
-    """
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,94 +66,20 @@ class TransformContext:
 def discover(package: ModuleType = oaiproxy.plugins) -> Discovery:
     """Find every request transform among the plugins.
 
-    `getPlugins` finds them.  It passes over what it cannot load with no more than a traceback in the log, and it
-    believes its cache, ``dropin.cache``, which a file with an old date makes wrong.  So each module is looked through
-    as well: what is wrong is told by name, and a transform that the cache does not know is found all the same.
-
     @param package: where to look.
     """
-    modules, broken = _load_modules(package)
-    broken += _hidden_modules(package)
-    # id -> (where it is, the transform): an object that two modules name is one transform
-    found: dict[int, tuple[str, IRequestTransform]] = {}
-    for module in modules:
-        bound = [(f"{module.__name__}.{name}", value) for name, value in sorted(vars(module).items())]
-        offered = [(name, value) for name, value in bound if _provides(value)]
-        for name, value in offered:
-            found.setdefault(id(value), (name, value))
-        if not offered:
-            broken += [
-                BrokenPlugin(name, "it is a class; bind an instance of it to a name, such as shout = Shout()")
-                for name, value in bound
-                if _is_class_of(value, module)
-            ]
-    try:
-        for transform in getPlugins(IRequestTransform, package):
-            found.setdefault(id(transform), (f"{module_of(transform)}.{type(transform).__name__}", transform))
-    except Exception as e:
-        # Twisted asks every object of a module whether it is a plugin, and some cannot be asked
-        broken.append(BrokenPlugin(package.__name__, f"Twisted could not look through it: {_brief(e)}"))
-    transforms = []
-    for name, transform in found.values():
-        if (reason := _fault(transform)) is None:
-            transforms.append(transform)
-        else:
-            broken.append(BrokenPlugin(name, reason))
-    return Discovery(tuple(transforms), tuple(broken))
-
-
-def _load_modules(package: ModuleType) -> tuple[list[ModuleType], list[BrokenPlugin]]:
-    modules: list[ModuleType] = []
-    broken: list[BrokenPlugin] = []
-    for name in sorted(module.name for module in getModule(package.__name__).iterModules()):
-        try:
-            modules.append(import_module(name))
-        except (Exception, SystemExit) as e:
-            broken.append(BrokenPlugin(name, f"it cannot be imported: {_brief(e)}"))
-    return modules, broken
-
-
-def _hidden_modules(package: ModuleType) -> list[BrokenPlugin]:
-    """Modules that nobody can import, because another folder of the package has one of the same name before them."""
-    seen: dict[str, Path] = {}
-    broken = []
-    for folder in package.__path__:
-        for path in sorted(Path(folder).glob("*.py")):
-            first = seen.setdefault(path.stem, path)
-            if path.stem != "__init__" and first.resolve() != path.resolve():
-                broken.append(BrokenPlugin(f"{package.__name__}.{path.stem}", f"{path} is hidden by {first}"))
-    return broken
-
-
-def _provides(value: object) -> bool:
-    try:
-        return bool(IRequestTransform.providedBy(value))
-    except Exception:
-        # whatever it is that cannot be asked, it is no transform
-        return False
-
-
-def _is_class_of(value: object, module: ModuleType) -> bool:
-    # a private one, or one from elsewhere, is there to be used by others
-    if not isinstance(value, type) or value.__module__ != module.__name__ or value.__name__.startswith("_"):
-        return False
-    return bool(IRequestTransform.implementedBy(value))
+    found = find(IRequestTransform, _fault, package)
+    return Discovery(found.usable, found.broken)
 
 
 def _fault(transform: IRequestTransform) -> str | None:
     """What keeps an object that says it is a request transform from being one, or None."""
-    try:
-        verifyObject(IRequestTransform, transform)
-        return _wrong_attribute(transform)
-    except Invalid as e:
-        return "; ".join(_unmet(problem) for problem in getattr(e, "exceptions", (e,)))
-    except Exception as e:
-        return f"it cannot be looked at: {_brief(e)}"
+    return fault_of(transform, _interface(transform), _wrong_attribute)
 
 
-def _unmet(problem: Exception) -> str:
-    # zope's words, without the repr of the object, which may be long: "...: The transform attribute was not provided."
-    return _one_line(str(problem).rpartition(": ")[2].replace(f"{IRequestTransform.__module__}.IRequestTransform.", ""))
+def _interface(transform: IRequestTransform) -> type[IRequestTransform]:
+    conditional = IConditionalTransform.providedBy(transform)
+    return IConditionalTransform if conditional else IRequestTransform
 
 
 def _wrong_attribute(transform: IRequestTransform) -> str | None:
@@ -192,24 +100,6 @@ def _wrong_attribute(transform: IRequestTransform) -> str | None:
         if not path.startswith("/") or path.startswith("/v1/") or path.endswith("/"):
             return f"paths has {path!r}; a path is as it is below /v1, such as '/chat/completions'"
     return None
-
-
-def _brief(error: BaseException) -> str:
-    return _one_line(f"{type(error).__name__}: {error}")
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 300 else line[:297] + "..."
-
-
-def module_of(transform: IRequestTransform) -> str:
-    """The name of the module that a transform comes from: the plugin module that binds it, or that of its class."""
-    prefix = oaiproxy.plugins.__name__ + "."
-    for name, module in sorted(sys.modules.items()):
-        if name.startswith(prefix) and any(value is transform for value in vars(module).values()):
-            return name
-    return str(getattr(transform, "__module__", type(transform).__module__))
 
 
 # -- order ------------------------------------------------------------------------------------------------------------
@@ -287,6 +177,28 @@ class Pipeline:
             for path in {path for transform in self._transforms for path in transform.paths}
         }
 
+    def for_settings(self, settings: Settings) -> Pipeline:
+        """The pipeline of a port that is told this: without the transforms that have nothing to do there.
+
+        One that cannot say whether it is wanted is, as far as anybody knows.
+        """
+        wanted = [transform for transform in self._transforms if self._is_wanted(transform, settings)]
+        return self if len(wanted) == len(self._transforms) else Pipeline(wanted)
+
+    def _is_wanted(self, transform: IRequestTransform, settings: Settings) -> bool:
+        if not IConditionalTransform.providedBy(transform):
+            return True
+        try:
+            return bool(transform.wanted(settings))
+        except Exception as e:
+            self._log.error(
+                "request transform {name} of {module} cannot say whether it is wanted: {problem}",
+                name=transform.name,
+                module=module_of(transform),
+                problem=f"{type(e).__name__} at {place_of(e, skip=1)}",
+            )
+            return True
+
     def for_port(self, kind: PortKind) -> tuple[IRequestTransform, ...]:
         """The transforms that run on a kind of port, in order."""
         return tuple(transform for transform in self._transforms if kind in transform.ports)
@@ -310,7 +222,7 @@ class Pipeline:
             except ApiError:
                 raise
             except Exception as e:
-                raise self._failed(transform, f"{type(e).__name__} at {_place(e)}") from None
+                raise self._failed(transform, f"{type(e).__name__} at {place_of(e, skip=1)}") from None
             if not isinstance(result, ApiRequest):
                 raise self._failed(transform, f"it returned {type(result).__name__}, not an ApiRequest")
             request = result
@@ -330,12 +242,6 @@ class Pipeline:
             status=500,
             code="transform_failed",
         )
-
-
-def _place(error: Exception) -> str:
-    # without this module's own frame, and not all of a recursion without end
-    frames = traceback.extract_tb(error.__traceback__)[1:][-4:]
-    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames) or "its call"
 
 
 def listing(pipeline: Pipeline, broken: Sequence[BrokenPlugin] = ()) -> str:

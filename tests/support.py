@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.interfaces import IReactorPluggableNameResolver
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
 from oaiproxy.api.request import PortKind
-from oaiproxy.interfaces import IExchangeObserver, IRequestTransform
+from oaiproxy.interfaces import IExchangeObserver, IRequestTransform, IToolProvider
 from oaiproxy.models import Catalogue
-from oaiproxy.relay import UpstreamClient
+from oaiproxy.relay import Retry, UpstreamClient
 from oaiproxy.settings import Settings
+from oaiproxy.tools import ToolBox
 from oaiproxy.transforms import Pipeline
 from oaiproxy.web import PortContext, ProxySite, resource_tree
 
@@ -61,14 +65,21 @@ class UpstreamConnection(Protocol):
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._pieces: list[bytes] = []
+        self._missing = 0
         self.lost: Deferred[BaseException] = Deferred()
 
     def connectionMade(self) -> None:
         self.factory.connections.append(self)
 
     def dataReceived(self, data: bytes) -> None:
-        self._buffer += data
         self.factory.bytes_in += len(data)
+        self._pieces.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            return
+        self._buffer += b"".join(self._pieces)
+        self._pieces.clear()
         while (request := self._next()) is not None:
             self.factory.requests.append(request)
             self.factory.script(self, request)
@@ -102,6 +113,7 @@ class UpstreamConnection(Protocol):
         else:
             length = int(request.field("content-length") or 0)
             if len(rest) < length:
+                self._missing = length - len(rest)
                 return None
             body, rest = rest[:length], rest[length:]
         self._buffer = rest
@@ -186,6 +198,18 @@ class RawClient(Protocol):
         self.send("\r\n".join([f"GET {path} HTTP/1.1", "Host: proxy", *fields]).encode() + b"\r\n\r\n")
 
 
+@implementer(IReactorPluggableNameResolver)
+class ClockedReactor(Clock):
+    """The reactor's sockets, and time that passes only when a test says so."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    def waits(self) -> list[float]:
+        """How long it is until each of the calls that are due later, in seconds."""
+        return [call.getTime() - self.seconds() for call in self.getDelayedCalls()]
+
+
 class SocketTestCase(TestCase):
     """A test with listeners and connections of its own, all closed at its end."""
 
@@ -207,10 +231,13 @@ class SocketTestCase(TestCase):
         self.addCleanup(self._let_go, upstream.connections)
         return upstream
 
-    def upstream_client(self, settings: Settings | None = None, port: int | None = None) -> UpstreamClient:
-        """A client of the scripted upstream."""
+    def upstream_client(
+        self, settings: Settings | None = None, port: int | None = None, retries: int = 0, clock: Any = reactor
+    ) -> UpstreamClient:
+        """A client of the scripted upstream; what it sends again it sends at once, where upstream asks for no wait."""
         url = f"http://127.0.0.1:{port or self.upstream_port}/v1"
-        client = UpstreamClient(reactor, url, (settings or Settings()).timeouts)
+        retry = Retry(retries, random=lambda: 0.0)
+        client = UpstreamClient(clock, url, (settings or Settings()).timeouts, retry)
         self.addCleanup(lambda: Deferred.fromCoroutine(client.close()))
         return client
 
@@ -221,6 +248,9 @@ class SocketTestCase(TestCase):
         transforms: Sequence[IRequestTransform] = (),
         observers: Sequence[IExchangeObserver] = (),
         upstream_port: int | None = None,
+        retries: int = 0,
+        clock: Any = reactor,
+        tools: Iterable[IToolProvider] = (),
     ) -> int:
         """A proxy port in front of the scripted upstream; returns its number."""
         context = PortContext(
@@ -228,11 +258,22 @@ class SocketTestCase(TestCase):
             settings=settings or Settings(),
             models=Catalogue.builtin(),
             pipeline=Pipeline(tuple(transforms)),
-            upstream=self.upstream_client(settings, upstream_port),
-            clock=reactor,
+            upstream=self.upstream_client(settings, upstream_port, retries, clock),
+            clock=clock,
             observers=observers,
+            tools=ToolBox(tools),
         )
         return self.listen(ProxySite(resource_tree(context), kind.value, timeout=None))
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let the reactor turn until something is so."""
+        while not condition():
+            await self.turns()
+
+    async def turns(self, count: int = 1) -> None:
+        """Let the reactor turn some times."""
+        for _ in range(count):
+            await deferLater(reactor, 0)
 
     async def client(self, port: int) -> RawClient:
         """A raw client, connected."""
@@ -260,10 +301,9 @@ class SocketTestCase(TestCase):
 
     async def _let_go(self, connections: Sequence[RawClient | UpstreamConnection]) -> None:
         for connection in connections:
-            if connection.transport is not None:
-                connection.transport.abortConnection()
             gone = connection.closed if isinstance(connection, RawClient) else connection.lost
             if not gone.called:
+                connection.transport.abortConnection()
                 await gone
 
 

@@ -22,12 +22,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"api", "rules"},
     # for annotations only
     "interfaces": {"api", "models", "settings"},
-    "plugins": {"interfaces", "api", "bridge", "models", "rules"},
-    "transforms": {"api", "interfaces", "models", "plugins", "settings"},
+    "plugins": {"interfaces", "api", "bridge", "models", "rules", "settings", "tools"},
+    # the folder in which it looks
+    "discovery": {"plugins"},
+    "tools": {"api", "discovery", "interfaces", "plugins", "settings"},
+    "transforms": {"api", "discovery", "interfaces", "models", "plugins", "settings"},
     "relay": {"api", "interfaces", "settings"},
     "observe": {"api", "interfaces", "settings"},
     "demo": {"api"},
-    "web": {"api", "bridge", "clients", "interfaces", "models", "observe", "relay", "rules", "settings", "transforms"},
+    "web": {
+        "api",
+        "bridge",
+        "clients",
+        "interfaces",
+        "models",
+        "observe",
+        "relay",
+        "rules",
+        "settings",
+        "tools",
+        "transforms",
+    },
     "options": {"__init__", "api", "clients", "config", "settings"},
     "service": {
         "__init__",
@@ -35,15 +50,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bridge",
         "clients",
         "demo",
+        "discovery",
         "interfaces",
         "models",
         "observe",
         "relay",
         "settings",
+        "stopping",
+        "tools",
         "transforms",
         "web",
     },
-    "maker": {"options", "service", "transforms"},
+    "stopping": set(),
+    "maker": {"discovery", "options", "service", "stopping", "tools", "transforms"},
     # commands that start no service; what they show is what a port does, so they ask its parts
     "cli": {
         "__init__",
@@ -74,7 +93,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 #: Rooms without I/O: nothing of Twisted's in them but what needs no reactor.
-NO_REACTOR = {"api", "bridge", "clients", "config", "models", "rules"}
+NO_REACTOR = {"api", "bridge", "clients", "config", "models", "rules", "tools"}
 
 
 def modules() -> Iterator[tuple[str, str, ast.Module]]:

@@ -19,15 +19,16 @@ from zope.interface.verify import verifyObject
 import oaiproxy.plugins
 from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.api.request import ApiRequest, Body, PortKind
-from oaiproxy.interfaces import PHASES, IRequestTransform, ITransformContext
+from oaiproxy.discovery import BrokenPlugin
+from oaiproxy.interfaces import PHASES, IConditionalTransform, IRequestTransform, ITransformContext
 from oaiproxy.models import Catalogue
 from oaiproxy.settings import Settings
 from oaiproxy.transforms import (
-    BrokenPlugin,
     Discovery,
     Pipeline,
     TransformContext,
     TransformError,
+    _fault,
     discover,
     listing,
     order,
@@ -504,6 +505,74 @@ class PipelineTests(SynchronousTestCase):
         error, line = self.failure_of(Endless("endless"))
         self.assertEqual(error.code, "transform_failed")
         self.assertLess(len(line), 400)
+
+
+@implementer(IConditionalTransform)
+class StrictOnly(Mark):
+    """A mark on strict ports."""
+
+    asked = 0
+
+    def wanted(self, settings: Settings) -> bool:
+        self.asked += 1
+        return settings.strict
+
+
+class ConditionalTests(SynchronousTestCase):
+    def test_one_that_has_nothing_to_do_on_a_port_is_left_out_there(self) -> None:
+        pipeline = Pipeline([Mark("always"), StrictOnly("strict-only")])
+        strict, plain = pipeline.for_settings(Settings(strict=True)), pipeline.for_settings(Settings())
+        self.assertIs(strict, pipeline)
+        self.assertEqual(strict.run(post(), CONTEXT).json, {"marks": ["always", "strict-only"]})
+        self.assertEqual(plain.run(post(), CONTEXT).json, {"marks": ["always"]})
+
+    def test_a_body_that_only_such_ones_would_see_is_not_decoded(self) -> None:
+        pipeline = Pipeline([StrictOnly("strict-only")]).for_settings(Settings())
+        request = ApiRequest(PortKind.BRIDGE, "POST", "/chat/completions", (), Body(b"not JSON"))
+        self.assertEqual(pipeline.for_request(request.port, request.path), ())
+        self.assertIs(pipeline.run(request, CONTEXT), request)
+
+    def test_it_is_asked_once_for_a_port_and_not_for_its_requests(self) -> None:
+        transform = StrictOnly("strict-only")
+        pipeline = Pipeline([transform]).for_settings(Settings(strict=True))
+        for _ in range(3):
+            pipeline.run(post(), CONTEXT)
+        self.assertEqual(transform.asked, 1)
+
+    def test_one_that_cannot_say_is_wanted_and_its_fault_is_logged(self) -> None:
+        class Failing(StrictOnly):
+            def wanted(self, settings: Settings) -> bool:
+                raise KeyError("x")
+
+        events: list[LogEvent] = []
+        observer = cast(ILogObserver, events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        pipeline = Pipeline([Failing("failing")]).for_settings(Settings())
+        self.assertEqual([transform.name for transform in pipeline.for_port(PortKind.BRIDGE)], ["failing"])
+        (line,) = [
+            e["log_format"].format(**e) for e in events if e.get("log_namespace") == "oaiproxy.transforms.Pipeline"
+        ]
+        self.assertRegex(
+            line, r"failing of .* cannot say whether it is wanted: KeyError at test_transforms\.py:\d+ wanted$"
+        )
+
+    def test_one_without_the_method_that_it_promises_is_left_out(self) -> None:
+        broken = implementer(IConditionalTransform)(type("Broken", (Mark,), {}))("broken")
+        self.assertEqual(_fault(broken), "The wanted(settings) attribute was not provided.")
+
+    def test_the_built_in_ones_are_found_and_listed_whatever_the_settings(self) -> None:
+        pipeline = Pipeline(order(discover().transforms))
+        for kind in PortKind:
+            names = [transform.name for transform in pipeline.for_port(kind)]
+            self.assertEqual([name for name in names if name.endswith("-rules")], ["model-rules", "parameter-rules"])
+        self.assertIn("parameter-rules", listing(pipeline))
+        names = [transform.name for transform in pipeline.for_settings(Settings()).for_port(PortKind.PASSTHROUGH)]
+        self.assertEqual(names, [])
+
+    def test_models_are_settled_before_aliases_are(self) -> None:
+        names = [transform.name for transform in order(discover().transforms)]
+        self.assertLess(names.index("model-rules"), names.index("model-alias"))
 
 
 class ListingTests(SynchronousTestCase):

@@ -142,6 +142,7 @@ class RequestTests(TranslateCase):
                 f"  renamed   tool a.b -> {name}",
                 "  emulated  stop",
                 "  dropped   seed  (the Responses API has no such field)",
+                "  note      usage is not known where a stop sequence ends the answer",
                 "  note      clamped max_tokens to 16",
                 "  ignored   chat_id  (the client's own bookkeeping)",
                 "  answer    one JSON object, reasoning summaries in reasoning_content",
@@ -197,6 +198,26 @@ class RequestTests(TranslateCase):
         bare = {"model": "gpt-5.1", "messages": ASKED["messages"], "stream": True}
         self.assertEqual(self.command("--no-stream", stdin=bare).json["stream"], False)
         self.assertEqual(self.command("--stream", stdin={**bare, "stream": False}).json["stream"], True)
+
+    def test_the_rules_of_the_file_s_first_bridge_port_are_shown(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text(
+            '[param_defaults]\ntop_p = 0.5\n[[ports]]\nkind = "passthrough"\nparam_drop = ["messages"]\n'
+            '[[ports]]\nkind = "bridge"\nparam_drop = ["seed"]\n'
+            '[ports.model.fast]\nupstream_model = "gpt-5.1:res-low"\n'
+            "param_overrides = {max_tokens = 99}\n"
+        )
+        asked = {"model": "fast", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 5, "seed": 1}
+        ran = self.command("--config", str(path), stdin=asked)
+        self.assertEqual((ran.json["model"], ran.json["max_output_tokens"]), ("gpt-5.1", 99))
+        self.assertEqual(ran.json["reasoning"]["effort"], "low")
+        for line in (
+            '  changed   model: "fast" -> "gpt-5.1"  (model-rules)',
+            "  changed   max_tokens: 5 -> 99  (parameter-rules)",
+            "  removed   seed  (parameter-rules)",
+            "  added     top_p: 0.5  (parameter-rules)",
+        ):
+            self.assertIn(line, ran.lines)
 
     def test_options_may_stand_behind_the_file(self) -> None:
         ran = self.command(self.file(ASKED), "--json", "--upstream", "http://up:1")

@@ -38,6 +38,7 @@ END_TO_END = frozenset(
         b"api-key",
         b"authorization",
         b"cache-control",
+        b"cdn-loop",
         b"content-disposition",
         b"content-encoding",
         b"content-language",
@@ -99,6 +100,23 @@ _OF_THE_OLD_BODY = frozenset(
 )
 
 _NOT_DOWNSTREAM = HOP_BY_HOP | {b"content-length"}
+
+#: In a request of JSON: what is said anew, or asks for a part of an answer that has to be seen as a whole.
+_OF_THE_ANSWER = frozenset((b"accept-encoding", b"content-type", b"if-range", b"range"))
+
+#: In an answer: what is about the bytes of its body, which others take the place of.
+_OF_THE_BYTES = _NOT_DOWNSTREAM | {
+    b"accept-ranges",
+    b"content-digest",
+    b"content-encoding",
+    b"content-md5",
+    b"content-range",
+    b"digest",
+    b"etag",
+    b"repr-digest",
+    b"signature",
+    b"signature-input",
+}
 
 #: In an answer whose body was translated: what is about the exchange, not about the body, the edge, or the connection.
 _KEPT = frozenset(
@@ -198,6 +216,17 @@ def for_client_bridge(pairs: Iterable[Header]) -> list[Header]:
         for lower, name, value in _crossing(pairs, _NOT_DOWNSTREAM, _NOT_KEPT_PREFIXES)
         if lower in _KEPT or lower.startswith(_KEPT_PREFIXES)
     ]
+
+
+def for_upstream_readable(pairs: Iterable[Header], *, host: bytes) -> list[Header]:
+    """Like `for_upstream`, for a request of JSON whose answer the proxy has to read: whole, and uncompressed."""
+    kept = [(name, value) for name, value in for_upstream(pairs, host=host) if name.lower() not in _OF_THE_ANSWER]
+    return [*kept, (b"Accept-Encoding", b"identity"), (b"Content-Type", b"application/json")]
+
+
+def for_client_changed(pairs: Iterable[Header]) -> list[Header]:
+    """Like `for_client`, for a body in which the proxy changed something: no digests, signatures, and encodings."""
+    return [(name, value) for _, name, value in _crossing(pairs, _OF_THE_BYTES, (b"x-amz-checksum-",))]
 
 
 def warning_header(warnings: Iterable[str]) -> bytes:

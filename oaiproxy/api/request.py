@@ -45,9 +45,16 @@ class Body:
 
     @property
     def raw(self) -> bytes:
-        """The bytes: as they came, or the encoding of what replaced them."""
+        """The bytes: as they came, or the encoding of what replaced them.
+
+        @raise BadRequest: JSON has no way to say what replaced them.
+        """
         if self._raw is None:
-            self._raw = msgspec.json.encode(self._object)
+            try:
+                self._raw = msgspec.json.encode(self._object)
+            except (RecursionError, UnicodeError, OverflowError):
+                # what a decoded body cannot hold, and a body made by a transform can
+                raise BadRequest("The request holds a value that JSON cannot carry.", code="invalid_value") from None
         return self._raw
 
     def json(self) -> Mapping[str, Any]:
@@ -86,7 +93,7 @@ def decode_object(raw: bytes) -> JsonObject:
 class ModelChoice:
     """What a model's name asked for beside the model itself (an alias such as ``gpt-5.1:res-high:sum-auto``).
 
-    @ivar requested: the name as the client sent it.
+    @ivar requested: the name as the client sent it; empty where it named none.
     @ivar effort: the alias's reasoning effort, or None where it names none.
     @ivar summary: the alias's reasoning summary (``auto``, ``none``, ...), or None where it names none.
     """
@@ -107,7 +114,11 @@ class ApiRequest:
     @ivar body: the JSON body.
     @ivar choice: what the ``identify`` phase found in the model's name, or None.
     @ivar added: the top-level fields that the proxy put into the body on its own and the client did not ask for.
+    @ivar demanded: the top-level fields whose value is the operator's: nothing that the client asked for, and nothing
+        that the proxy may take out again.
     @ivar leave_out: the fields that a translation must not add of its own, as upstream refuses them.
+    @ivar tools: names of the tools that the proxy runs itself and that are offered to the model; their schemas are put
+        into the body when it is sent.
     @ivar notes: what the client must be told of what was dropped or changed, in the order it happened.
     """
 
@@ -118,7 +129,9 @@ class ApiRequest:
     body: Body
     choice: ModelChoice | None = None
     added: frozenset[str] = field(default_factory=frozenset)
+    demanded: frozenset[str] = field(default_factory=frozenset)
     leave_out: frozenset[str] = field(default_factory=frozenset)
+    tools: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[Note, ...] = ()
 
     @property
@@ -148,6 +161,15 @@ class ApiRequest:
     def with_added(self, **fields: Any) -> ApiRequest:
         """Like `with_fields`, noting that the proxy added them, so that they can be taken out again."""
         return replace(self.with_fields(**fields), added=self.added | set(fields))
+
+    def with_demanded(self, body: Mapping[str, Any], names: Iterable[str]) -> ApiRequest:
+        """The same request with a body in which the operator has set some top-level fields.
+
+        @param body: the body; the request's own where only those fields are to be named.
+        """
+        request = self if body is self.json else self.with_json(body)
+        demanded = self.demanded | frozenset(names)
+        return request if demanded == self.demanded else replace(request, demanded=demanded)
 
     def without_fields(self, names: Iterable[str]) -> ApiRequest:
         """The same request without some top-level fields of the body."""

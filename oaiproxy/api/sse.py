@@ -143,6 +143,18 @@ def _parse(block: bytes) -> SseEvent | None:
     return SseEvent(event.decode("utf-8", "replace"), b"\n".join(data)) if data else None
 
 
+def says_stream(content_type: str, otherwise: bool) -> bool:
+    """Whether a body is a stream of events.
+
+    @param content_type: what it says it is.
+    @param otherwise: what it is where that is neither events nor JSON.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "text/event-stream":
+        return True
+    return otherwise and not (kind == "application/json" or kind.endswith("+json"))
+
+
 def safe_line(json: bytes) -> bytes:
     """JSON on one line, with what some readers take for a line end written as an escape; the value is the same."""
     if not json.isascii():

@@ -11,7 +11,7 @@ from oaiproxy.api.body import BodyTranslator
 from oaiproxy.api.errors import ApiError, UpstreamIncomplete, UpstreamInvalid
 from oaiproxy.api.request import JsonObject
 from oaiproxy.api.responses import Response, decode_response
-from oaiproxy.api.sse import EVENT_LIMIT
+from oaiproxy.api.sse import EVENT_LIMIT, says_stream
 from oaiproxy.bridge.chunks import ChunkSink
 from oaiproxy.bridge.completion import CompletionSink
 from oaiproxy.bridge.events import CHAT_SHAPED
@@ -165,10 +165,4 @@ def answer_translator(plan: AnswerPlan, content_type: str) -> BodyTranslator:
     @param content_type: upstream's content type.  Where it says neither JSON nor events, upstream is taken to have done
         what it was asked for.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    streams = plan.asks_stream
-    if kind == "text/event-stream":
-        streams = True
-    elif kind == "application/json" or kind.endswith("+json"):
-        streams = False
-    return _TRANSLATORS[plan.stream, streams](plan)
+    return _TRANSLATORS[plan.stream, says_stream(content_type, plan.asks_stream)](plan)

@@ -15,6 +15,7 @@ from oaiproxy.api.body import BodyTranslator, JointTranslator
 from oaiproxy.api.errors import ApiError
 from oaiproxy.api.request import JsonObject
 from oaiproxy.api.sse import DONE, safe_line
+from oaiproxy.api.usage import summed
 from oaiproxy.bridge.answer import answer_translator
 from oaiproxy.bridge.plan import AnswerPlan
 
@@ -249,16 +250,3 @@ class ChoiceChunks(_Choices):
 
 def _event(chunk: JsonObject) -> bytes:
     return b"data: " + safe_line(_encode(chunk)) + b"\n\n"
-
-
-def summed(usages: Sequence[Any]) -> Any:
-    """Usage objects as one: numbers are added, objects are joined; the rest is the first one's."""
-    first = usages[0]
-    if isinstance(first, dict):
-        names = dict.fromkeys(name for usage in usages if isinstance(usage, dict) for name in usage)
-        return {
-            name: summed([usage[name] for usage in usages if isinstance(usage, dict) and name in usage])
-            for name in names
-        }
-    numbers = [usage for usage in usages if isinstance(usage, int) and not isinstance(usage, bool)]
-    return sum(numbers) if len(numbers) == len(usages) else first

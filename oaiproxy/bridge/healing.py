@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from oaiproxy.api.errors import ApiError, UpstreamError
-from oaiproxy.api.request import ApiRequest
+from oaiproxy.api.request import ApiRequest, PortKind
 
 #: The statuses with which servers refuse a field: 403 for what an account may not use, 422 as FastAPI does.
 REFUSALS = frozenset({400, 403, 422})
@@ -68,6 +68,11 @@ def _without_reasoning(request: ApiRequest) -> ApiRequest | None:
     return _without("reasoning")(request)
 
 
+def _without_tools(request: ApiRequest) -> ApiRequest | None:
+    """Offer none of the tools that the proxy runs itself."""
+    return replace(request, tools=frozenset()) if request.tools else None
+
+
 def _untranslated(field: str, own: str | None = None) -> Callable[[ApiRequest], ApiRequest | None]:
     """Leave out a field that the translation adds.
 
@@ -75,6 +80,8 @@ def _untranslated(field: str, own: str | None = None) -> Callable[[ApiRequest], 
     """
 
     def leave_out(request: ApiRequest) -> ApiRequest | None:
+        if request.port is not PortKind.BRIDGE:
+            return None  # nothing is translated there
         given = request.json.get(field)
         if own is not None and isinstance(given, dict):
             given = given.get(own)
@@ -100,6 +107,7 @@ REPAIRS = (
     # "The following tools cannot be used with reasoning.effort 'minimal': web_search": openai/codex#3559; llama.cpp
     # says that the 'type' of a tool must be 'function'
     _repair("web_search", r"web_search|web search|\btools?\b|hosted", _without("tools")),
+    _repair("the proxy's tools", r"\btools?\b|function", _without_tools),
     _repair("prompt_cache_key", r"prompt_cache_key", _without("prompt_cache_key")),
     # a model that samples refuses that while it reasons, which it does only because of us
     _repair("reasoning", rf"reasoning|\beffort\b|{_SAMPLING}", _without_reasoning),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 
 from oaiproxy.api.errors import BadRequest
 from oaiproxy.api.notes import Dropped, Note, dropped
@@ -49,6 +50,24 @@ class Notes:
         if len(unknown) > MAX_UNKNOWN:
             unknown[MAX_UNKNOWN:] = [Note(f"dropped {len(unknown) - MAX_UNKNOWN} more unknown fields")]
         return (*self._seen.values(), *unknown)
+
+
+def excused(notes: Iterable[Note], demanded: Collection[str]) -> tuple[Note, ...]:
+    """Notes, of which those about the operator's fields are no loss to the client: it asked for none of them.
+
+    It is told all the same, for whoever looks for the effect of a rule that has none.
+
+    @param demanded: the fields that the operator's rules have set.
+    """
+    return tuple(_of_rule(note) if _field(note) in demanded else note for note in notes)
+
+
+def _field(note: Note) -> str:
+    return re.split(r"[.\[]", note.param, maxsplit=1)[0] if isinstance(note, Dropped) else ""
+
+
+def _of_rule(note: Note) -> Note:
+    return Note(f"{note.text.removesuffix(')')}; it is set by a rule of this proxy)")
 
 
 #: So many fields the refusal of a strict proxy names.

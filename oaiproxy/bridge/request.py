@@ -30,7 +30,7 @@ from oaiproxy.bridge.forms import form_names
 from oaiproxy.bridge.hybrid import speaks_chat
 from oaiproxy.bridge.messages import History, input_items
 from oaiproxy.bridge.names import MAX_ID, digest
-from oaiproxy.bridge.notes import too_lossy
+from oaiproxy.bridge.notes import excused, too_lossy
 from oaiproxy.bridge.output import translate_format, translate_limit
 from oaiproxy.bridge.plan import AnswerPlan, Translation
 from oaiproxy.bridge.reasoning import translate_reasoning, translate_sampling
@@ -108,7 +108,7 @@ def translate(
     except (RecursionError, UnicodeError, OverflowError):
         # what a decoded body cannot hold, and a body made by a transform can
         raise BadRequest("The request holds a value that JSON cannot carry.", code="invalid_value") from None
-    notes = draft.notes.all()
+    notes = excused(draft.notes.all(), request.demanded)
     if strict and (error := too_lossy((*request.notes, *notes))) is not None:
         raise error
     return Translation(body, _plan(draft), notes)
@@ -262,6 +262,8 @@ def _stops(draft: Draft) -> None:
             code="array_above_max_length",
         )
     draft.stop = tuple(stop for i, stop in enumerate(stops) if as_string(stop, f"stop[{i}]"))
+    if draft.stop:
+        draft.notes.add("usage is not known where a stop sequence ends the answer")
 
 
 def _text_only(draft: Draft) -> None:

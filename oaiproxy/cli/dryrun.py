@@ -6,7 +6,7 @@ The transforms and dialects are those of the port itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oaiproxy.api.errors import ApiError
@@ -110,7 +110,7 @@ def run_request(asked: ApiRequest, pipeline: Pipeline, context: CallContext) -> 
         before, request = request, Pipeline((transform,)).run(request, known)
         if request is not before:
             effects.append(_effect(transform.name, before, request))
-    call = ROUTES[asked.path].dialect(request, context)
+    call = ROUTES[asked.path].dialect(request, replace(context, named=asked.model))
     return RequestRun(asked, request, tuple(effects), call, context.profile.name)
 
 

@@ -10,12 +10,13 @@ from typing import NoReturn
 from twisted.python import usage
 
 from oaiproxy import __version__
+from oaiproxy.api.request import PortKind
 from oaiproxy.cli.dryrun import ROUTES
 from oaiproxy.options import Options
 from oaiproxy.settings import Settings
 
 #: The service's options that matter here too; they have their variables in the environment as well.
-SHARED = ("upstream", "models", "reasoning-field", "profile")
+SHARED = ("config", "upstream", "models", "reasoning-field", "profile")
 SHARED_FLAGS = ("disable-auto-web-search", "strict")
 
 
@@ -118,4 +119,6 @@ class TranslateOptions(usage.Options):
         except SystemExit as e:
             text = str(e.code).removeprefix("oaiproxy: ").partition(" (see ")[0]
             raise usage.UsageError(text) from None
-        return service.settings.common
+        # the first bridge port is the one that is meant, where a file tells each something else
+        bridges = (port.settings for port in service.settings.ports if port.kind is PortKind.BRIDGE)
+        return next(bridges, service.settings.common)

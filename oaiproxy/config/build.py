@@ -9,6 +9,7 @@ from typing import Any
 
 from oaiproxy.api.request import PortKind
 from oaiproxy.config import values
+from oaiproxy.config.reach import is_private
 from oaiproxy.config.sources import ConfigError, ConfigFile, FilePort, Layer, Said
 from oaiproxy.config.table import BY_KEY
 from oaiproxy.rules.params import ModelRules, ParameterRules, RuleBook
@@ -18,6 +19,7 @@ from oaiproxy.settings import (
     DEFAULT_PORTS,
     Access,
     AuthMode,
+    Concurrency,
     Port,
     ServiceSettings,
     Settings,
@@ -46,21 +48,23 @@ def build(
     @param interface: the address for bare port numbers.
     @raise ConfigError: something of it is wrong.
     """
-    common = _settings(_Said(options, environ, file.common))
     service = _Said(options, environ, file.common)
+    common = _settings(service)
+    if places or not file.ports:
+        _check_access(service, common.access)
     if places:
         ports = [_port(kind, [place], where, interface, common) for kind, place, where in places]
     elif file.ports:
-        ports = [
-            _file_port(port, interface, _settings(_Said(options, environ, port.said, file.common)))
-            for port in file.ports
-        ]
+        ports = [_file_port(port, interface, _Said(options, environ, port.said, file.common)) for port in file.ports]
     else:
         ports = [_port(kind, [place], "default", interface, common) for kind, place in DEFAULT_PORTS.items()]
+    for port in (port for several in ports for port in several):
+        _refuse_to_lend(port)
     return ServiceSettings(
         ports=tuple(port for several in ports for port in several),
         common=common,
         log_file=service.get("log"),
+        drain=service.get("drain", ServiceSettings().drain),
         debug=service.get("debug", False),
     )
 
@@ -100,7 +104,10 @@ def _port(kind: PortKind, places: Sequence[str], where: str, interface: str | No
     return ports
 
 
-def _file_port(port: FilePort, interface: str | None, settings: Settings) -> list[Port]:
+def _file_port(port: FilePort, interface: str | None, told: _Said) -> list[Port]:
+    settings = _settings(told)
+    _check_access(told, settings.access)
+
     def said(key: str, parse: Any, default: Any = None) -> Any:
         if key not in port.listen:
             return default
@@ -138,6 +145,7 @@ def _settings(said: _Said) -> Settings:
         profile=said.get("profile"),
         timeouts=_timeouts(said),
         retries=said.get("max_retries", target.retries),
+        concurrency=Concurrency(said.get("max_exchanges", 0), said.get("max_exchanges_per_client", 0)),
         access=_access(said),
         rules=_rules(said, tables),
         think=_think(said, tables),
@@ -145,6 +153,8 @@ def _settings(said: _Said) -> Settings:
         target_api=said.get("target_api", TargetApi.RESPONSES),
         # whose users know it as the address that is checked
         health_asks_upstream=said.get("health_upstream", said.where("upstream") == "TARGET_BASE_URL"),
+        upstream_ca=said.get("upstream_ca"),
+        upstream_said=said.where("upstream") or target.upstream_said,
     )
 
 
@@ -158,9 +168,24 @@ def _timeouts(said: _Said) -> Timeouts:
     )
 
 
+def _refuse_to_lend(port: Port) -> None:
+    """See to it that the upstream key is not there for anyone who can reach a port.
+
+    @raise ConfigError: it is.
+    """
+    if not port.settings.access.lends_to_all:
+        return
+    for endpoint in port.endpoints:
+        if not is_private(endpoint):
+            raise ConfigError(
+                f"{endpoint}: whoever reaches this address could use the upstream key: set PROXY_API_KEYS (or "
+                "proxy_keys, or proxy_keys_file) to keys that clients have to show, or listen on a loopback address"
+            )
+
+
 def _access(said: _Said) -> Access:
     mode = said.get("auth", AuthMode.REPLACE if said.get("require_api_key", False) else AuthMode.FORWARD)
-    access = Access(
+    return Access(
         mode=mode,
         proxy_keys=said.get("proxy_keys", ()) if mode is AuthMode.REPLACE else (),
         upstream_key=said.get("upstream_key") if mode is AuthMode.REPLACE else None,
@@ -170,16 +195,33 @@ def _access(said: _Said) -> Access:
         open_health=said.get("unauthenticated_health", True),
         cors_origins=said.get("cors_origin", ()),
     )
-    if mode is AuthMode.REPLACE and access.upstream_key is None and not access.forward_header:
-        where = said.where("auth") or said.where("require_api_key")
+
+
+def _check_access(said: _Said, access: Access) -> None:
+    """See to it that what is said of keys and browsers fits together.
+
+    @raise ConfigError: it does not.
+    """
+    required, replaced = said.get("require_api_key", False), access.mode is AuthMode.REPLACE
+    where = said.where("auth") or said.where("require_api_key")
+    if required and not replaced:
+        raise ConfigError(
+            f"{said.where('require_api_key')}: goes with auth = replace, but {where} says forward: with that no client "
+            "is asked for a key of the proxy's"
+        )
+    if replaced and access.upstream_key is None and not access.forward_header:
         raise ConfigError(
             f"{where}: there is no upstream key to lend: set OPENAI_API_KEY, or upstream_key or upstream_key_file"
         )
-    if mode is AuthMode.REPLACE and "*" in access.cors_origins:
+    if replaced and not access.proxy_keys and (required or access.upstream_key is None):
+        raise ConfigError(
+            f"{said.where('require_api_key') or where}: there is no proxy key that clients could show: set "
+            "PROXY_API_KEYS, or proxy_keys or proxy_keys_file"
+        )
+    if replaced and "*" in access.cors_origins:
         raise ConfigError(
             f"{said.where('cors_origin')}: '*' would let any web page use the upstream key; name the origins"
         )
-    return access
 
 
 def _rules(said: _Said, tables: Sequence[ModelTable]) -> RuleBook:
@@ -191,13 +233,13 @@ def _rules(said: _Said, tables: Sequence[ModelTable]) -> RuleBook:
         append=said.get("append_to_last_user_message"),
     )
     named = [table for table in tables if table.pattern is not None]
-    unnamed = [table.rules for table in tables if table.pattern is None]
+    unnamed = [table for table in tables if table.pattern is None]
     return RuleBook(
         everywhere=everywhere,
         models=tuple(ModelRules(table.pattern or "", table.rules, table.upstream_model) for table in named),
-        unnamed=unnamed[0] if unnamed else ParameterRules(),
+        unnamed=unnamed[0].rules if unnamed else ParameterRules(),
         model_map=said.get("model_map", {}),
-        default_model=said.get("default_model"),
+        default_model=said.get("default_model", unnamed[0].upstream_model if unnamed else None),
         limit_field=said.get("limit_field"),
     )
 
@@ -207,18 +249,23 @@ def _think(said: _Said, tables: Sequence[ModelTable]) -> ThinkBook:
         mode=said.get("think", ThinkMode.OFF),
         start=said.get("think_tag", ThinkRules().start),
         end=said.get("think_end_tag", ThinkRules().end),
+        opened=said.get("think_opened", False),
     )
-    models = []
+    models, unnamed = [], None
     for table in tables:
-        told = (table.think, table.think_tag, table.think_end_tag)
-        if table.pattern is not None and told != (None, None, None):
-            rules = ThinkRules(
-                mode=everywhere.mode if table.think is None else table.think,
-                start=table.think_tag or everywhere.start,
-                end=table.think_end_tag or everywhere.end,
-            )
+        if (table.think, table.think_tag, table.think_end_tag, table.think_opened) == (None,) * 4:
+            continue
+        rules = ThinkRules(
+            mode=everywhere.mode if table.think is None else table.think,
+            start=table.think_tag or everywhere.start,
+            end=table.think_end_tag or everywhere.end,
+            opened=everywhere.opened if table.think_opened is None else table.think_opened,
+        )
+        if table.pattern is not None:
             models.append((table.pattern, rules))
-    return ThinkBook(everywhere, tuple(models))
+        else:
+            unnamed = unnamed or rules
+    return ThinkBook(everywhere, tuple(models), unnamed)
 
 
 def _tools(said: _Said) -> ToolSettings:

@@ -12,15 +12,16 @@ from oaiproxy.rules.think import ThinkMode
 
 #: What such a table may say.
 KEYS: Mapping[str, Callable[[object], Any]] = {
-    "param_defaults": values.table,
-    "param_overrides": values.table,
+    "param_defaults": values.parameters,
+    "param_overrides": values.parameters,
     "param_drop": values.words,
     "param_rename": values.string_table,
-    "append_to_last_user_message": values.text,
+    "append_to_last_user_message": values.appended,
     "upstream_model": values.text,
     "think": values.one_of(ThinkMode),
     "think_tag": values.text,
     "think_end_tag": values.text,
+    "think_opened": values.flag,
 }
 
 
@@ -57,4 +58,5 @@ def _table(name: str, value: object) -> ModelTable:
         think=said.get("think"),
         think_tag=said.get("think_tag"),
         think_end_tag=said.get("think_end_tag"),
+        think_opened=said.get("think_opened"),
     )

@@ -5,6 +5,7 @@ Options, variables, keys of the file, the help, `docs/configuration.md` and `.en
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -108,12 +109,22 @@ def _upstream(value: object) -> str:
 
 
 def _origins(value: object) -> tuple[str, ...]:
-    origins = values.words(value)
-    for origin in origins:
-        scheme, separator, host = origin.partition("://")
-        if origin != "*" and (scheme not in ("http", "https") or not host or "/" in host or not separator):
-            raise ValueError(f"{origin!r} is no origin such as https://chat.example.com (or *)")
-    return tuple(origin.lower() for origin in origins)
+    return tuple(map(_origin, values.words(value)))
+
+
+#: As browsers write one (RFC 6454 section 6.2); apps that are browsers inside have schemes of their own.
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._~-]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
+_USUAL_PORTS = {("http", ":80"), ("https", ":443")}
+
+
+def _origin(text: str) -> str:
+    if text == "*":
+        return text
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None:
+        raise ValueError(f"{text!r} is no origin such as https://chat.example.com, without a path (or *, for any)")
+    scheme, host, port = found.groups(default="")
+    return f"{scheme}://{host}" if (scheme, port) in _USUAL_PORTS else found[0]
 
 
 def _limit_field(value: object) -> str:
@@ -138,6 +149,13 @@ SETTINGS: tuple[Setting, ...] = (
         "OPENAI_BASE_URL",
         takes="URL",
         default="https://api.openai.com/v1",
+    ),
+    _setting(
+        "upstream_ca",
+        values.path,
+        "certificates, in PEM, that are trusted for the upstream beside the platform's",
+        Job.UPSTREAM,
+        takes="FILE",
     ),
     _setting(
         "health_upstream",
@@ -211,7 +229,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _setting(
         "param_defaults",
-        values.table,
+        values.parameters,
         "parameters for requests that do not say",
         Job.MODELS,
         "OPENAI_PARAM_DEFAULTS",
@@ -219,7 +237,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _setting(
         "param_overrides",
-        values.table,
+        values.parameters,
         "parameters for all requests, whatever they say",
         Job.MODELS,
         "OPENAI_PARAM_OVERRIDES",
@@ -250,7 +268,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _setting(
         "append_to_last_user_message",
-        values.text,
+        values.appended,
         "text that follows the last user message",
         Job.MODELS,
         takes="TEXT",
@@ -283,6 +301,12 @@ SETTINGS: tuple[Setting, ...] = (
         "THINK_END_TAG",
         takes="TAG",
         default="</think>",
+    ),
+    _setting(
+        "think_opened",
+        values.flag,
+        "prompts end with the tag that begins a block, so that answers begin inside one (DeepSeek-R1, QwQ)",
+        Job.THINK,
     ),
     _setting(
         "auth",
@@ -406,6 +430,22 @@ SETTINGS: tuple[Setting, ...] = (
         default="2",
     ),
     _setting(
+        "max_exchanges",
+        values.count,
+        "requests to the upstream that a port handles at the same time; 0 any number",
+        Job.TIMES,
+        takes="NUMBER",
+        default="0",
+    ),
+    _setting(
+        "max_exchanges_per_client",
+        values.count,
+        "those of one client (by its key, or else its address) at the same time; 0 any number",
+        Job.TIMES,
+        takes="NUMBER",
+        default="0",
+    ),
+    _setting(
         "tool_execution", values.flag, "run calls of the proxy's own tools here", Job.TOOLS, "ENABLE_TOOL_EXECUTION"
     ),
     _setting("tools", values.words, "the tools that may be run", Job.TOOLS, takes="NAME,...", default="all found"),
@@ -447,6 +487,15 @@ SETTINGS: tuple[Setting, ...] = (
         "write all traffic to this file, keys masked; begun anew at each start",
         Job.SERVICE,
         takes="FILE",
+        common=True,
+    ),
+    _setting(
+        "drain",
+        values.seconds,
+        "seconds that running exchanges may go on when the service is told to end",
+        Job.SERVICE,
+        takes="SECONDS",
+        default="30",
         common=True,
     ),
     _setting(

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from oaiproxy.api.secrets import Secret
+from oaiproxy.rules.append import unescaped
+from oaiproxy.rules.carried import check_json
 
 E = TypeVar("E", bound=Enum)
 
@@ -130,6 +132,17 @@ def table(value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"must be an object, not {_shown(value)}")
     return value
+
+
+def parameters(value: object) -> Mapping[str, Any]:
+    """A table of what goes into requests, as JSON."""
+    found: Mapping[str, Any] = check_json(table(value), "")
+    return found
+
+
+def appended(value: object) -> str:
+    r"""Text that goes into requests, with escapes: ``\n``, ``\r``, ``\t``, ``\\``, as a variable is one line."""
+    return unescaped(text(value))
 
 
 def string_table(value: object) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -84,6 +85,31 @@ class Catalogue:
 
         return cls([complete(entry) for entry in read_models(path)], facts.families)
 
+    def with_models(self, own: Mapping[str, str]) -> Catalogue:
+        """The same, with more models on every kind of port: those that are others by a name of their own.
+
+        They are listed last, without aliases; one that is listed already stays as it is.
+
+        @param own: their names -> the models that they are.
+        """
+        if not own:
+            return self
+        more = copy(self)
+        # a name that another one stands for goes upstream, and is that model itself
+        meant = {_base(model) for model in own.values()}
+        can = {name: self.capabilities(model) for name, model in own.items() if name not in meant}
+        more._exact = {**self._exact, **can}
+        entries = {name: {**self._known_entry(_base(model)), "id": name} for name, model in own.items()}
+        more._listed = {
+            kind: {**listed, **{name: entry for name, entry in entries.items() if name not in listed}}
+            for kind, listed in self._listed.items()
+        }
+        return more
+
+    def _known_entry(self, model: str) -> dict[str, Any]:
+        found = (listed[model] for listed in self._listed.values() if model in listed)
+        return next(found, None) or _entry(model)
+
     def listed(self, kind: PortKind) -> list[dict[str, Any]]:
         """The models that a kind of port lists, as the API's model objects (schema ``Model``): exactly ``id``,
         ``object``, ``created`` and ``owned_by``, as strict clients want them.  On a bridge port a model that reasons is
@@ -132,17 +158,21 @@ class Catalogue:
     def _listing(self, kind: PortKind, models: list[ModelEntry]) -> Iterator[tuple[str, dict[str, Any]]]:
         own = {model.id for model in models}
         for model in models:
-            entry = {
-                "id": model.id,
-                "object": "model",
-                "created": UNKNOWN_CREATED if model.created is None else model.created,
-                "owned_by": model.owned_by or DEFAULT_OWNER,
-            }
+            entry = _entry(model.id, model.created, model.owned_by)
             yield model.id, entry
             if kind is PortKind.BRIDGE and _base(model.id) == model.id:
                 for alias in aliases_of(model.id, self._exact[model.id].efforts):
                     if alias not in own:
                         yield alias, {**entry, "id": alias}
+
+
+def _entry(id: str, created: int | None = None, owned_by: str | None = None) -> dict[str, Any]:
+    return {
+        "id": id,
+        "object": "model",
+        "created": UNKNOWN_CREATED if created is None else created,
+        "owned_by": owned_by or DEFAULT_OWNER,
+    }
 
 
 def _base(model: str) -> str:

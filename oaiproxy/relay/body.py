@@ -13,7 +13,7 @@ from twisted.web.http import PotentialDataLoss
 from zope.interface import implementer
 
 from oaiproxy.api.errors import UpstreamIncomplete, UpstreamTimeout
-from oaiproxy.relay.client import UpstreamAnswer
+from oaiproxy.relay.answer import UpstreamAnswer
 
 #: How long an upstream may go on after the client has its whole answer, in seconds, before its connection is given up.
 _DRAIN = 5.0
@@ -70,7 +70,8 @@ class UpstreamBody(Protocol):
         if reason.check(ResponseDone) or (reason.check(PotentialDataLoss) and not self._answer.was_reset):
             self._settle()
         else:
-            self._settle(Failure(UpstreamIncomplete("The upstream's answer was cut off before its end.")))
+            message = f"The answer of the upstream {self._answer.upstream} was cut off before its end."
+            self._settle(Failure(UpstreamIncomplete(message)))
 
     # IPushProducer
 
@@ -109,7 +110,8 @@ class UpstreamBody(Protocol):
         self._timer = None
         quiet = 0.0 if self._paused else self._clock.seconds() - self._last
         if quiet >= self._idle:
-            self._fail(Failure(UpstreamTimeout(f"The upstream sent nothing for {self._idle:g} s.")))
+            message = f"The upstream {self._answer.upstream} sent nothing more of its answer for {self._idle:g} s."
+            self._fail(Failure(UpstreamTimeout(message)))
         else:
             self._timer = self._clock.callLater(self._idle - quiet, self._check)
 

@@ -2,86 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Iterable
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, Protocol
 
-from OpenSSL.SSL import Error as TLSError
-from service_identity import VerificationError
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import (
-    ConnectBindError,
-    ConnectError,
-    ConnectionClosed,
-    ConnectionLost,
-    ConnectionRefusedError,
-    DNSLookupError,
-    TimeoutError,
-)
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IStreamClientEndpoint
-from twisted.python.failure import Failure
+from twisted.internet.error import ConnectionClosed
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.web._newclient import Request as ClientRequest
-from twisted.web.client import (
-    URI,
-    BrowserLikePolicyForHTTPS,
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
-    ResponseFailed,
-    ResponseNeverReceived,
-)
+from twisted.web.client import URI
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
-from oaiproxy.api.errors import ApiError, BadRequest, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
-from oaiproxy.relay.connections import Connection, ConnectionPool
-from oaiproxy.relay.upload import RequestBody
+from oaiproxy.api.errors import BadRequest
+from oaiproxy.relay.answer import HeaderPairs, UpstreamAnswer, discard
+from oaiproxy.relay.connections import Connection, ConnectionPool, ConnectStep
+from oaiproxy.relay.failures import CONNECT_ERRORS, SEND_ERRORS, AttemptFailed, Failures, cause_of
+from oaiproxy.relay.limits import answered_in_time, within
+from oaiproxy.relay.retry import RETRIES, Retry
+from oaiproxy.relay.tls import UpstreamTls
+from oaiproxy.relay.upload import BytesBody, RequestBody, Upload
 from oaiproxy.settings import Timeouts
-
-#: Header fields as they cross the proxy: names and values, in order.
-HeaderPairs = Sequence[tuple[bytes, bytes]]
 
 #: treq keeps a cookie jar, in which a cookie set for one client would be sent for another.  This one takes nothing.
 _NO_COOKIES = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
-class UpstreamAnswer:
-    """The head of an upstream's answer, and the way to its body.
+class AttemptLog(Protocol):
+    """Is told of each time that a request is sent, and of what comes of it but for the body that the caller gets."""
 
-    @ivar status: the HTTP status.
-    @ivar phrase: the reason phrase.
-    @ivar headers: the header fields, without those of the connection.
-    @ivar length: the body's length in bytes where the head says it, else None.
-    """
+    def upstream_request(
+        self, method: str, url: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes | None = None
+    ) -> None: ...
 
-    def __init__(self, response: IResponse, headers: HeaderPairs, connection: Connection) -> None:
-        self._response = response
-        self._connection = connection
-        self.status: int = response.code
-        self.phrase: bytes = response.phrase
-        self.headers = headers
-        self.length: int | None = None if response.length is UNKNOWN_LENGTH else response.length
+    def upstream_response(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None = None
+    ) -> None: ...
 
-    def header(self, name: bytes) -> bytes:
-        """The value of a header field (`name` in lower case), or nothing."""
-        return next((value for field, value in self.headers if field.lower() == name), b"")
-
-    def deliver(self, protocol: IProtocol) -> None:
-        """Send the body to `protocol`; nothing is read from the upstream before."""
-        self._response.deliverBody(protocol)
-
-    def abort(self) -> None:
-        """Close the connection now; only before the body has ended."""
-        self._connection.drop()
-
-    @property
-    def was_reset(self) -> bool:
-        """Whether the connection ended otherwise than by an orderly close."""
-        lost = self._connection.lost
-        return lost is not None and lost.check(ConnectionLost) is not None
+    def upstream_chunk(self, data: bytes) -> None: ...
 
 
 @implementer(IAgent)
@@ -101,7 +65,6 @@ class _AsGiven:
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
     ) -> Deferred[IResponse]:
-        self._connection.requests += 1
         return self._connection.request(self._request).addCallback(self._answered)
 
     def _answered(self, response: IResponse) -> IResponse:
@@ -110,153 +73,200 @@ class _AsGiven:
         return response
 
 
+class _Stale(Exception):
+    """A kept connection was closed before a byte came back: it had been given up when the request was on its way."""
+
+
 class UpstreamClient:
     """Sends requests to one upstream and nowhere else: what a client sends never chooses the host."""
 
-    def __init__(self, reactor: Any, url: str, timeouts: Timeouts, tls: IPolicyForHTTPS | None = None) -> None:
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        timeouts: Timeouts,
+        retry: Retry | None = None,
+        tls: IPolicyForHTTPS | None = None,
+    ) -> None:
         """
         @param reactor: for connections and time.
         @param url: the upstream's base URL, ``https://api.openai.com/v1``.
         @param timeouts: how long it may take, in seconds.
+        @param retry: when requests are sent again; never where it is None.
         @param tls: whose certificates are trusted; the platform's authorities where it is None.
         """
         uri = URI.fromBytes(url.encode("ascii"))
         endpoint: IStreamClientEndpoint = HostnameEndpoint(
             reactor, uri.host.decode("ascii"), uri.port, timeout=timeouts.connect
         )
-        if uri.scheme == b"https":
-            policy = tls or BrowserLikePolicyForHTTPS()
+        secure = uri.scheme == b"https"
+        if secure:
+            policy = tls or UpstreamTls()
             endpoint = wrapClientTLS(policy.creatorForNetloc(uri.host, uri.port), endpoint)
-        self._endpoint = endpoint
-        self._pool = ConnectionPool(reactor)
+        self._pool = ConnectionPool(reactor, endpoint, tls=secure)
         self._reactor = reactor
         self._url = url
         self._origin = b"%b://%b" % (uri.scheme, uri.netloc)
         self._base: bytes = uri.path.rstrip(b"/")
+        self._retry = retry or Retry()
         self.timeouts = timeouts
         #: the value of the Host header
         self.host: bytes = uri.netloc
         #: how error messages name the upstream
         self.name = uri.netloc.decode("ascii")
+        self._failures = Failures(self.name, timeouts)
 
     def url(self, target: bytes) -> bytes:
         """The URL of a target below the base URL, for people to read."""
         return self._origin + self._base + target
 
     async def send(
-        self, method: bytes, target: bytes, headers: HeaderPairs, body: RequestBody | None
+        self,
+        method: bytes,
+        target: bytes,
+        headers: HeaderPairs,
+        body: RequestBody | None,
+        *,
+        log: AttemptLog | None = None,
+        name: str = "",
+        retry: bool = True,
     ) -> UpstreamAnswer:
         """Send a request and wait for the head of its answer.
 
-        It is repeated, once, only where a kept connection was closed by the upstream before a byte of an answer came
-        back, which is what a server does that gives an idle connection up (RFC 9112 section 9.3.1).
+        It is sent again, as `Retry` says, where no connection could be made, where the connection was lost before a
+        byte of an answer came back, and where the answer's status says that none was made.  The last answer is passed
+        on as it is; ``x-oaiproxy-retries`` among its header fields, or those of the error, says how often that was.
+
+        While it waits to be sent again it holds no connection; cancelled, it is not sent again.
 
         @param method: the method, in the letters given.
         @param target: path and query below the base URL, such as ``/chat/completions?x=1``.
         @param headers: the header fields without Content-Length and the like, Host included.
         @param body: the body, or None.
+        @param log: is told of each time it is sent.
+        @param name: whose request it is, for the service's log.
+        @param retry: whether it may be sent again at all.
         @raise UpstreamUnreachable: no connection, or it was lost before an answer came.
         @raise UpstreamTimeout: no connection or no answer in time.
         @raise UpstreamInvalid: what came back is not HTTP.
         """
+        tried = 0
+        while True:
+            answer: UpstreamAnswer | None = None
+            try:
+                answer = await self._attempt(method, target, headers, body, log)
+            except AttemptFailed as e:
+                error, reason = e.error, e.error.message
+                wait = self._retry.wait(tried) if retry and e.safe else None
+                if wait is None:
+                    if tried:
+                        error.headers[RETRIES.decode("ascii")] = str(tried)
+                    raise error from None
+            else:
+                reason = f"The upstream {self.name} answered {answer.status}."
+                wait = self._retry.wait_after(answer.status, answer.headers, tried) if retry else None
+                if wait is None:
+                    if tried:
+                        answer.headers = [*answer.headers, (RETRIES, b"%d" % tried)]
+                    return answer
+            tried += 1
+            self._log.info(
+                "exchange {name}: {reason} Sending it again in {wait:.2f} s ({tried} of {limit})",
+                name=name,
+                reason=reason,
+                wait=wait,
+                tried=tried,
+                limit=self._retry.limit,
+            )
+            if answer is None:
+                await deferLater(self._reactor, wait)
+            else:
+                await discard(answer, None if log is None else log.upstream_chunk, self._reactor, wait)
+
+    async def _attempt(
+        self, method: bytes, target: bytes, headers: HeaderPairs, body: RequestBody | None, log: AttemptLog | None
+    ) -> UpstreamAnswer:
+        """Send a request once.
+
+        It is repeated at once where a kept connection was closed by the upstream before a byte of an answer came back,
+        which is what a server does that gives an idle connection up (RFC 9112 section 9.3.1).
+
+        @raise AttemptFailed: no answer came.
+        """
         fresh = False
         while True:
+            if log is not None:
+                data = body.data if isinstance(body, BytesBody) else None
+                log.upstream_request(method.decode("latin-1"), self.url(target), headers, data)
             connection = await self._connect(fresh)
-            reused = connection.requests > 0
             try:
-                return await self._send_on(connection, method, target, headers, body)
-            except (ResponseNeverReceived, RequestTransmissionFailed) as e:
-                cause = _cause(e)
-                if isinstance(cause, CancelledError):
-                    raise cause from None
-                if reused and not fresh and isinstance(cause, ConnectionClosed) and (body is None or body.replayable):
-                    fresh = True
-                    continue
-                raise self._failed(cause, "before it answered") from None
-            except (ResponseFailed, RequestGenerationFailed) as e:
-                cause = _cause(e)
-                if isinstance(cause, CancelledError):
-                    raise cause from None
-                raise self._failed(cause, "in the head of its answer") from None
+                answer = await self._send_on(connection, method, target, headers, body)
+            except _Stale:
+                fresh = True
+                continue
+            if log is not None:
+                log.upstream_response(answer.status, answer.headers)
+            return answer
 
     async def _connect(self, fresh: bool) -> Connection:
+        step = ConnectStep()
+        connecting = self._pool.connection(step, fresh=fresh)
         try:
-            return await self._pool.connection(self._endpoint, fresh=fresh)
-        except (ConnectError, DNSLookupError, ConnectionClosed, TLSError, VerificationError, OSError) as e:
-            raise self._failed(e, "while connecting") from None
+            # one that was kept is there at once
+            return await (
+                connecting
+                if connecting.called
+                else within(
+                    self._reactor,
+                    connecting,
+                    self.timeouts.connect,
+                    lambda: self._failures.connect_timeout(handshake=step.handshake),
+                )
+            )
+        except CONNECT_ERRORS as e:
+            raise self._failures.connecting(e) from None
 
-    def _send_on(
+    async def _send_on(
         self, connection: Connection, method: bytes, target: bytes, headers: HeaderPairs, body: RequestBody | None
-    ) -> Awaitable[UpstreamAnswer]:
-        fields = Headers()
-        for name, value in headers:
-            fields.addRawHeader(name, value)
-        try:
-            request = ClientRequest(method, self._base + target, fields, body, persistent=True)
-        except ValueError:
-            raise BadRequest("The request's method or path has characters that HTTP does not allow.") from None
-        agent = _AsGiven(connection, request)
-        answering = HTTPClient(agent, _NO_COOKIES).request(
+    ) -> UpstreamAnswer:
+        kept = connection.requests > 0
+        upload = None if body is None else Upload(body, self._reactor.seconds)
+        agent = _AsGiven(connection, self._request(method, target, headers, upload))
+        answering: Deferred[Any] = HTTPClient(agent, _NO_COOKIES).request(
             method.decode("ascii"),
             self._url,
-            data=body,
+            data=upload,
             allow_redirects=False,
             unbuffered=True,
             reactor=self._reactor,
         )
-        self._limit(answering)
-        return answering.addCallback(lambda response: UpstreamAnswer(response, agent.headers, connection))
-
-    def _limit(self, answering: Deferred[Any]) -> None:
-        """Fail `answering` with `UpstreamTimeout` when no answer comes in time."""
-        limit = self.timeouts.first_byte
-        late = False
-
-        def give_up() -> None:
-            nonlocal late
-            late = True
-            answering.cancel()
-
-        timer: IDelayedCall = self._reactor.callLater(limit, give_up)
-
-        def answered(result: Any) -> Any:
-            if timer.active():
-                timer.cancel()
-            if late and isinstance(result, Failure):
-                raise UpstreamTimeout(f"The upstream {self.name} did not answer within {limit:g} s.")
-            return result
-
-        answering.addBoth(answered)
-
-    def _failed(self, cause: BaseException, stage: str) -> ApiError:
-        if isinstance(cause, TimeoutError):
-            return UpstreamTimeout(
-                f"The upstream {self.name} could not be connected to within {self.timeouts.connect:g} s."
+        failures = self._failures
+        try:
+            response: IResponse = await answered_in_time(
+                self._reactor, answering, upload, self.timeouts, failures.upload_timeout, failures.answer_timeout
             )
-        if isinstance(cause, DNSLookupError):
-            return UpstreamUnreachable(f"The upstream's host name {self.name} cannot be resolved. Check --upstream.")
-        if isinstance(cause, ConnectionRefusedError):
-            return UpstreamUnreachable(
-                f"The upstream {self.name} refused the connection. Is it running, and is --upstream right?"
-            )
-        if isinstance(cause, TLSError | VerificationError):
-            return UpstreamUnreachable(f"No secure connection to the upstream {self.name}: {_tls_reason(cause)}.")
-        if isinstance(cause, ConnectionClosed | ConnectError | ConnectBindError | OSError):
-            return UpstreamUnreachable(f"The upstream {self.name} was lost {stage} ({type(cause).__name__}).")
-        return UpstreamInvalid(f"The upstream {self.name} sent something that is not HTTP ({type(cause).__name__}).")
+        except SEND_ERRORS as e:
+            cause, heard = cause_of(e), connection.heard
+            connection.drop()
+            if kept and not heard and isinstance(cause, ConnectionClosed):
+                raise _Stale from None
+            raise failures.sending(cause, heard=heard) from None
+        if upload is not None and not upload.ended:
+            # it has answered, wholly, and takes the rest of the request only to throw it away
+            connection.drop()
+        return UpstreamAnswer(self.name, response, agent.headers, connection)
+
+    def _request(self, method: bytes, target: bytes, headers: HeaderPairs, upload: Upload | None) -> ClientRequest:
+        fields = Headers()
+        for name, value in headers:
+            fields.addRawHeader(name, value)
+        try:
+            return ClientRequest(method, self._base + target, fields, upload, persistent=True)
+        except ValueError:
+            raise BadRequest("The request's method or path has characters that HTTP does not allow.") from None
 
     async def close(self) -> None:
         """Close the idle connections."""
         await self._pool.closeCachedConnections()
-
-
-def _cause(error: ResponseFailed | RequestGenerationFailed | RequestTransmissionFailed) -> BaseException:
-    reasons: list[Failure] = error.reasons
-    return reasons[0].value or error
-
-
-def _tls_reason(cause: BaseException) -> str:
-    if isinstance(cause, VerificationError):
-        return "its certificate is for another host name"
-    reasons = [entry[-1] for entry in cause.args[0]] if cause.args and isinstance(cause.args[0], list) else []
-    return ", ".join(filter(None, reasons)) or "the TLS handshake failed"

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol
+from twisted.web._newclient import Request as ClientRequest
 from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.iweb import IResponse
+from zope.interface import implementer
 
 
+@implementer(IHandshakeListener)
 class Connection(HTTP11ClientProtocol):
     """A connection to an upstream.
 
     @ivar requests: how many requests were sent on it.
+    @ivar heard: whether a byte has come back of the last of them.
     @ivar lost: why it ended, or None while it lives.
     """
 
     requests = 0
+    heard = False
     lost: Failure | None = None
+    _secure = False
+    _securing: Deferred[None] | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -28,9 +37,37 @@ class Connection(HTTP11ClientProtocol):
             # an upstream that vanished without a word is noticed even while it owes us nothing for minutes
             transport.setTcpKeepAlive(True)
 
+    def handshakeCompleted(self) -> None:
+        self._secure = True
+        if self._securing is not None and not self._securing.called:
+            self._securing.callback(None)
+
+    def secured(self) -> Deferred[None]:
+        """Fires when the TLS handshake is complete; cancelled, it closes the connection.
+
+        An endpoint has connected when there is TCP: a request that is written then waits for the handshake.
+        """
+        self._securing = Deferred(lambda _: self.drop())
+        if self._secure:
+            self._securing.callback(None)
+        elif self.lost is not None:
+            self._securing.errback(self.lost)
+        return self._securing
+
+    def request(self, request: ClientRequest) -> Deferred[IResponse]:
+        self.requests += 1
+        self.heard = False
+        return super().request(request)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard = True
+        super().dataReceived(data)
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = reason
         super().connectionLost(reason)
+        if self._securing is not None and not self._securing.called:
+            self._securing.errback(reason)
 
     def drop(self) -> None:
         """Close the connection now, whatever is under way on it."""
@@ -47,7 +84,7 @@ class _ConnectionFactory(_HTTP11ClientFactory):
 
 
 class ConnectionPool(HTTPConnectionPool):
-    """Idle connections to upstreams, without a limit that a busy proxy would hit, and without repeats of its own.
+    """Idle connections to an upstream, without a limit that a busy proxy would hit, and without repeats of its own.
 
     Twisted's default keeps two idle connections per host, so that a proxy under load makes most anew, and repeats
     requests on its own; what may be repeated is for `UpstreamClient` to say.
@@ -60,16 +97,37 @@ class ConnectionPool(HTTPConnectionPool):
     # connection that the other side is just closing.  Those that do are repeated on a new one.
     cachedConnectionTimeout = 30
 
-    def __init__(self, reactor: IReactorTime) -> None:
-        super().__init__(reactor, persistent=True)
-
-    async def connection(self, endpoint: IStreamClientEndpoint, *, fresh: bool) -> Connection:
-        """An idle connection, or a new one; always a new one where `fresh`.
-
-        @raise Exception: what the endpoint's ``connect`` fails with.
+    def __init__(self, reactor: IReactorTime, endpoint: IStreamClientEndpoint, *, tls: bool) -> None:
         """
-        key = endpoint
-        getting = self._newConnection(key, endpoint) if fresh else self.getConnection(key, endpoint)
-        connection = await getting
-        assert isinstance(connection, Connection)
-        return connection
+        @param reactor: for time.
+        @param endpoint: makes connections to the upstream.
+        @param tls: whether it makes TLS of them.
+        """
+        super().__init__(reactor, persistent=True)
+        self._endpoint = endpoint
+        self._tls = tls
+
+    def connection(self, step: ConnectStep, *, fresh: bool) -> Deferred[Connection]:
+        """An idle connection, at once, or a new one; always a new one where `fresh`.
+
+        @param step: is told how far it is.
+        @return: fails with what the endpoint's ``connect`` or the TLS handshake fails with.
+        """
+        key = endpoint = self._endpoint
+        connecting: Deferred[Any] = self._newConnection(key, endpoint) if fresh else self.getConnection(key, endpoint)
+        return connecting.addCallback(self._secured, step) if self._tls else connecting
+
+    def _secured(self, connection: Connection, step: ConnectStep) -> Connection | Deferred[Connection]:
+        if connection.requests:
+            return connection
+        step.handshake = True
+        return connection.secured().addCallback(lambda _: connection)
+
+
+class ConnectStep:
+    """How far a connection is.
+
+    @ivar handshake: whether there is TCP, and TLS is what it waits for.
+    """
+
+    handshake = False

@@ -2,49 +2,259 @@
 
 from __future__ import annotations
 
-from typing import IO
+from collections.abc import Callable
+from typing import IO, Protocol
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
-from twisted.web.client import FileBodyProducer
-from twisted.web.iweb import IBodyProducer
+from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
+from oaiproxy.api.errors import ApiError
 
-@implementer(IBodyProducer)
+#: A body is handed to its connection in pieces of this size, in bytes, as the upstream takes them.
+_PIECE = 1 << 16
+
+
+class RequestBody(Protocol):
+    """A body that can be read as often as it takes to send it.
+
+    @ivar length: in bytes.
+    """
+
+    @property
+    def length(self) -> int: ...
+
+    def read(self, at: int, size: int) -> bytes:
+        """A piece of it.
+
+        @param at: where the piece begins.
+        @param size: how long it may be.
+        @raise OSError: it cannot be read.
+        @raise ValueError: it is closed.
+        """
+
+
 class BytesBody:
-    """A body that is in memory already: written at once, and again when the request has to be repeated.
+    """A body that is in memory already.
 
     @ivar data: the bytes.
     """
-
-    replayable = True
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.length = len(data)
 
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self.data)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """There is nothing to pause: all was written at once."""
-
-    def resumeProducing(self) -> None:
-        """There is nothing to resume."""
-
-    def stopProducing(self) -> None:
-        """There is nothing to stop."""
+    def read(self, at: int, size: int) -> bytes:
+        # all of it is no copy
+        return self.data[at : at + size]
 
 
-class FileBody(FileBodyProducer):
-    """A body that was spooled to a file: read as the upstream takes it, once."""
-
-    replayable = False
+class FileBody:
+    """A body that was spooled to a file, which belongs to somebody else."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(file)
+        self._file = file
+        self.length: int = file.seek(0, 2)
+
+    def read(self, at: int, size: int) -> bytes:
+        self._file.seek(at)
+        return self._file.read(size)
 
 
-RequestBody = BytesBody | FileBody
+class BodySource(Protocol):
+    """Where a body comes from that is passed on as it comes.
+
+    @ivar length: in bytes, or None where nobody knows before its end.
+    """
+
+    @property
+    def length(self) -> int | None: ...
+
+    def take(
+        self, receive: Callable[[bytes], None], ended: Callable[[], None], failed: Callable[[ApiError], None]
+    ) -> None:
+        """Let it flow; only once.
+
+        @param receive: gets the pieces.
+        @param ended: called after the last.
+        @param failed: called where the rest does not come, with what the client is told.
+        """
+
+    def pause(self) -> None:
+        """Hand over nothing more for now."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+    def discard(self) -> None:
+        """Nobody takes the rest."""
+
+
+class StreamedBody:
+    """A body that is passed on as it comes, and so can be sent once only.
+
+    @ivar length: in bytes, or None where nobody knows before its end.
+    @ivar begun: whether it was begun to be sent.
+    """
+
+    def __init__(self, source: BodySource) -> None:
+        """@param source: where it comes from."""
+        self.length = source.length
+        self.begun = False
+        self._source = source
+
+    def upload(self, seconds: Callable[[], float]) -> StreamedUpload:
+        """The one sending of it.
+
+        @param seconds: tells the time.
+        """
+        return StreamedUpload(self, self._source, seconds)
+
+
+class Sending(Protocol):
+    """A body that is being sent.
+
+    @ivar last: when the connection last took something that there was, by the clock.
+    @ivar ended: whether it has taken all.
+    @ivar on_end: called then.
+    """
+
+    ended: bool
+    on_end: Callable[[], None]
+
+    @property
+    def last(self) -> float: ...
+
+
+@implementer(IBodyProducer)
+class StreamedUpload:
+    """The sending of a body that comes while it is sent: who sends it is held back to the pace of who takes it.
+
+    @ivar length: the body's, in bytes, or ``UNKNOWN_LENGTH``: then it is sent in chunks.
+    @ivar ended: whether the connection has taken all.
+    @ivar on_end: called then.
+    """
+
+    def __init__(self, body: StreamedBody, source: BodySource, seconds: Callable[[], float]) -> None:
+        """
+        @param body: what is sent.
+        @param source: where it comes from.
+        @param seconds: tells the time.
+        """
+        self.length: object = UNKNOWN_LENGTH if body.length is None else body.length
+        self.ended = False
+        self.on_end: Callable[[], None] = lambda: None
+        self._body = body
+        self._source = source
+        self._seconds = seconds
+        self._last = seconds()
+        self._paused = False
+        self._stopped = False
+        self._consumer: IConsumer | None = None
+        self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
+
+    @property
+    def last(self) -> float:
+        """When the connection last took something that there was; while it would take more that is now."""
+        return self._last if self._paused or self.ended else self._seconds()
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        self._consumer = consumer
+        self._body.begun = True
+        self._source.take(self._receive, self._end, self._fail)
+        return self._done
+
+    def pauseProducing(self) -> None:
+        if not self._paused:
+            self._last, self._paused = self._seconds(), True
+            self._source.pause()
+
+    def resumeProducing(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._source.resume()
+
+    def stopProducing(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._source.discard()
+
+    def _receive(self, data: bytes) -> None:
+        if not self._stopped:
+            assert self._consumer is not None
+            self._consumer.write(data)
+
+    def _end(self) -> None:
+        if not self._stopped:
+            self._last, self._stopped, self.ended = self._seconds(), True, True
+            self._done.callback(None)
+            self.on_end()
+
+    def _fail(self, error: ApiError) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._done.errback(error)
+
+
+@implementer(IBodyProducer)
+class Upload:
+    """One sending of a body, at the pace at which the upstream takes it.
+
+    @ivar length: the body's, in bytes.
+    @ivar last: when the connection last took something, by the clock.
+    @ivar ended: whether it has taken all.
+    @ivar on_end: called then.
+    """
+
+    def __init__(self, body: RequestBody, seconds: Callable[[], float]) -> None:
+        """
+        @param body: what is sent.
+        @param seconds: tells the time.
+        """
+        self.length = body.length
+        self.last = seconds()
+        self.ended = False
+        self.on_end: Callable[[], None] = lambda: None
+        self._body = body
+        self._seconds = seconds
+        self._at = 0
+        self._paused = False
+        self._stopped = False
+        self._consumer: IConsumer | None = None
+        self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        self._consumer = consumer
+        self._go_on()
+        return self._done
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        self._stopped = True
+
+    def _go_on(self) -> None:
+        """Hand over pieces until the connection has enough for now, which it says while it gets them."""
+        assert self._consumer is not None
+        self.last = self._seconds()
+        while not (self._paused or self._stopped or self.ended):
+            try:
+                piece = self._body.read(self._at, _PIECE)
+            except (OSError, ValueError):
+                self._stopped = True
+                self._done.errback()
+                return
+            self._at += len(piece)
+            # a body that became shorter than it said ends here too, and is found out by its length
+            self.ended = not piece or self._at >= self.length
+            self._consumer.write(piece)
+        if self.ended and not self._stopped:
+            self._stopped = True
+            self._done.callback(None)
+            self.on_end()

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ParameterRules:
-    """What is done to the top-level fields of a request body.
+    """What is done to the top-level fields of a request body, in this order.
 
     @ivar rename: old name -> new name.
     @ivar drop: the fields that are taken out.
@@ -24,14 +24,19 @@ class ParameterRules:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     append: str | None = None
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.rename or self.drop or self.defaults or self.overrides or self.append)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
     """The rules for some models.
 
-    @ivar pattern: a model's name as the client writes it, or a glob of such names (``gpt-5*``).
+    @ivar pattern: a model's name, or a glob of names (``gpt-5*``): see `oaiproxy.rules.route` for which names count.
     @ivar rules: what is done to their requests, after what is done to all.
-    @ivar upstream_model: what the model is called upstream; the pattern is a model of its own then, and is listed.
+    @ivar upstream_model: what the model is called upstream; a pattern that is a name is a model of its own then, and is
+        listed.
     """
 
     pattern: str

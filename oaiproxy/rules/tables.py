@@ -18,6 +18,7 @@ class ModelTable:
     @ivar think: what is done with its thoughts, or None where that is said for all.
     @ivar think_tag: the tag that begins a thought, or None.
     @ivar think_end_tag: the tag that ends it, or None.
+    @ivar think_opened: whether its answers begin inside a block, or None where that is said for all.
     """
 
     pattern: str | None
@@ -26,3 +27,4 @@ class ModelTable:
     think: ThinkMode | None = None
     think_tag: str | None = None
     think_end_tag: str | None = None
+    think_opened: bool | None = None

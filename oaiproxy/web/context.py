@@ -14,8 +14,15 @@ from oaiproxy.bridge import Learnt
 from oaiproxy.interfaces import IExchangeObserver
 from oaiproxy.models import Catalogue
 from oaiproxy.relay import UpstreamClient
+from oaiproxy.rules.route import own_models
 from oaiproxy.settings import Settings
+from oaiproxy.tools import ToolBox
 from oaiproxy.transforms import Pipeline
+from oaiproxy.web.access import Keys
+from oaiproxy.web.exchanges import Exchanges
+
+#: The name by which requests that have been through this process are known (`oaiproxy.api.loop`).
+MARK = b"oaiproxy-" + secrets.token_hex(8).encode()
 
 
 def _ids() -> Iterator[str]:
@@ -30,13 +37,17 @@ class PortContext:
 
     @ivar kind: what the port does with requests.
     @ivar settings: the service's settings.
-    @ivar models: the models and what each can do.
-    @ivar pipeline: the request transforms.
+    @ivar models: the models and what each can do, those that the port's rules make among them.
+    @ivar pipeline: the request transforms; those that have nothing to do with such settings are left out.
     @ivar upstream: where requests go.
     @ivar clock: tells the time and calls later.
     @ivar observers: who is told what passes through; usually nobody.
     @ivar learnt: what upstream was seen to refuse.
     @ivar ids: gives each exchange its id.
+    @ivar debug: whether the service's log has a line for each exchange.
+    @ivar tools: the tools that the proxy runs itself; those that the port does not run are left out.
+    @ivar keys: who may use the port, and which key goes upstream.
+    @ivar exchanges: those that run at the moment.
     """
 
     kind: PortKind
@@ -48,3 +59,16 @@ class PortContext:
     observers: Sequence[IExchangeObserver] = ()
     learnt: Learnt = field(default_factory=lambda: Learnt(time.monotonic))
     ids: Iterator[str] = field(default_factory=_ids)
+    debug: bool = False
+    tools: ToolBox = field(default_factory=ToolBox)
+    keys: Keys = field(init=False)
+    exchanges: Exchanges = field(init=False)
+
+    def __post_init__(self) -> None:
+        # decided here, once, and not for every request
+        object.__setattr__(self, "keys", Keys(self.settings.access))
+        limits = self.settings.concurrency
+        object.__setattr__(self, "exchanges", Exchanges(limits.port, limits.client))
+        object.__setattr__(self, "tools", self.tools.for_settings(self.settings.tools))
+        object.__setattr__(self, "pipeline", self.pipeline.for_settings(self.settings))
+        object.__setattr__(self, "models", self.models.with_models(own_models(self.settings.rules)))

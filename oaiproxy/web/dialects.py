@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from oaiproxy.api.asis import AsItIs
 from oaiproxy.api.body import JointTranslator
+from oaiproxy.api.chat import ReasoningField
+from oaiproxy.api.check import check_body
 from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.api.notes import Note
 from oaiproxy.api.request import ApiRequest
@@ -13,6 +16,8 @@ from oaiproxy.bridge import AnswerPlan, joint_translator, translate, upstream_er
 from oaiproxy.bridge.completions import completion_error, completion_translator, translate_completion
 from oaiproxy.clients import ClientProfile, OddBody
 from oaiproxy.models import Catalogue
+from oaiproxy.rules.think import ThinkMode, ThinkRules
+from oaiproxy.rules.thinkanswer import REASONING, ChatAsItIs, ThoughtlessAnswer
 from oaiproxy.settings import Settings
 
 
@@ -28,6 +33,7 @@ class Call:
     @ivar translator: makes the translator of the answers, anew for each time the requests are sent.
     @ivar failure: makes the client's error of a failed answer's status, content type and body.
     @ivar plan: what `translator` goes by, for those who explain a translation; None where there is no such thing.
+    @ivar as_is: the answer is upstream's own, status, header fields and failures, but for what the translator changes.
     """
 
     path: bytes
@@ -38,6 +44,7 @@ class Call:
     translator: Callable[[], JointTranslator]
     failure: Callable[[int, str, bytes], ApiError]
     plan: AnswerPlan | None = None
+    as_is: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -53,12 +60,14 @@ class CallContext:
     @ivar models: the models and what each can do.
     @ivar profile: how to speak to this client.
     @ivar now: the Unix time in seconds, for answers whose upstream does not say when they were made.
+    @ivar named: the model that the client named, before request transforms; None where it named none.
     """
 
     settings: Settings
     models: Catalogue
     profile: ClientProfile
     now: int
+    named: str | None = None
 
 
 #: Makes a call of a request in the client's dialect.
@@ -100,16 +109,55 @@ def chat_over_responses(request: ApiRequest, context: CallContext) -> Call:
         empty_messages=OddBody.EMPTY_MESSAGES in context.profile.accepts,
     )
     plan = replace(translation.plan, created=context.now)
+    thoughts = context.settings.think.rules_for(context.named, request.model)
     return Call(
         path=b"/responses",
         bodies=(translation.body,) * plan.choices,
         stream=plan.stream,
         asks_stream=plan.asks_stream,
         notes=translation.notes,
-        translator=lambda: joint_translator(plan, plan.choices),
+        translator=_thoughtless(lambda: joint_translator(plan, plan.choices), thoughts, plan),
         failure=lambda status, content_type, body: upstream_error(status, content_type, body, plan),
         plan=plan,
     )
+
+
+def _thoughtless(
+    make: Callable[[], JointTranslator], rules: ThinkRules, plan: AnswerPlan
+) -> Callable[[], JointTranslator]:
+    """What makes a translator of chat answers, with the think rules applied to the answers."""
+    if rules.mode is ThinkMode.OFF or plan.reasoning_field is ReasoningField.THINK:
+        # the latter wants a block of thoughts in the content
+        return make
+    if plan.reasoning_field is ReasoningField.NONE:
+        rules = replace(rules, mode=ThinkMode.REMOVE)
+    field = "reasoning" if plan.reasoning_field is ReasoningField.REASONING else REASONING
+    return lambda: ThoughtlessAnswer(make(), rules, plan.stream, field)
+
+
+def chat_as_is(rules: ThinkRules | None) -> Dialect:
+    """Chat Completions on both sides, for answers whose thoughts are taken out or set apart, or that are read for other
+    reasons.
+
+    @param rules: what is a thought, and what is done with it; None where nothing is.
+    """
+
+    def dialect(request: ApiRequest, context: CallContext) -> Call:
+        check_body(request.path, request.body.raw)
+        stream = request.json.get("stream") is True
+        return Call(
+            path=b"/chat/completions",
+            bodies=(request.body.raw,),
+            stream=stream,
+            asks_stream=stream,
+            notes=(),
+            translator=lambda: AsItIs() if rules is None else ChatAsItIs(rules, stream),
+            # passed on as it is wherever that is possible
+            failure=lambda status, content_type, body: upstream_error(status, content_type, body),
+            as_is=True,
+        )
+
+    return dialect
 
 
 def completions_over_responses(request: ApiRequest, context: CallContext) -> Call:

@@ -23,6 +23,7 @@ class Downstream:
 
     @ivar extra: header fields that go with it, whatever it will be.
     @ivar gone: whether the client has left; nothing is written to it any more.
+    @ivar ending: why the exchange is cancelled, where that is not because the client has left.
     @ivar started: whether the head was sent.
     @ivar last: when something was last sent, by the clock.
     """
@@ -35,6 +36,7 @@ class Downstream:
         """
         self.extra: list[tuple[bytes, bytes]] = []
         self.gone = False
+        self.ending: ApiError | None = None
         self.started = False
         self.last = clock.seconds()
         self._request = request

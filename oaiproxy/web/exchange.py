@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from oaiproxy.api.errors import ApiError
-from oaiproxy.api.headers import WARNING, for_client, warning_header
+from oaiproxy.api.errors import ApiError, UpstreamInvalid
+from oaiproxy.api.headers import WARNING, for_client, for_client_changed, warning_header
 from oaiproxy.api.request import ApiRequest
+from oaiproxy.api.secrets import Masker
 from oaiproxy.bridge import Repair, repair_for
 from oaiproxy.observe.exchange import ExchangeLog, exchange_log
 from oaiproxy.relay import UpstreamAnswer, UpstreamBody
+from oaiproxy.tools import marked, offered, own_tools
 from oaiproxy.web.context import PortContext
 from oaiproxy.web.dialects import Dialect
 from oaiproxy.web.downstream import Downstream
 from oaiproxy.web.incoming import Incoming
 from oaiproxy.web.site import ProxyRequest
+from oaiproxy.web.toolrounds import ToolRounds
 from oaiproxy.web.translated import TranslatedAnswer
+from oaiproxy.web.unpack import unpacker
 
 
 class Exchange:
@@ -31,33 +35,56 @@ class Exchange:
 
     _log = Logger()
 
-    def __init__(self, port: PortContext, request: ProxyRequest, dialect: Dialect | None = None) -> None:
+    def __init__(
+        self,
+        port: PortContext,
+        request: ProxyRequest,
+        dialect: Dialect | None = None,
+        incoming: Incoming | None = None,
+    ) -> None:
         """
         @param port: where the request came in.
         @param request: the client's request, its body read.
         @param dialect: how it is said upstream; as it is where None.
+        @param incoming: the request as it is to be understood, where that is not as it came.
         @raise ApiError: its path is none that is passed on.
         """
         self.id = next(port.ids)
         self._port = port
         self._request = request
         self._dialect = dialect
-        self._incoming = Incoming(port, request)
+        self._incoming = incoming or Incoming(port, request)
         self._work: Deferred[None] | None = None
+        self._rounds: ToolRounds | None = None
         self._traffic = self._new_log(self.id)
         self._logs = [self._traffic]
         self._client = Downstream(request, port.clock, self._traffic)
+        self._began = port.clock.seconds()
 
     def _new_log(self, name: str) -> ExchangeLog | None:
-        return exchange_log(self._port.observers, self._port.kind.value, name, time.time)
+        port = self._port
+        return exchange_log(port.observers, port.kind.value, name, time.time, port.keys.secrets)
 
     def start(self) -> None:
-        """Begin; the exchange ends by itself."""
+        """Begin; the exchange ends by itself.
+
+        @raise ApiError: too many others run.
+        """
+        self._port.exchanges.enter(self, lambda: self._port.keys.client(self._request))
         self._request.notifyFinish().addErrback(self._client_left)
         self._work = Deferred.fromCoroutine(self._run())
 
     def _client_left(self, reason: Failure) -> None:
         self._client.gone = True
+        if self._work is not None:
+            self._work.cancel()
+
+    def end(self, error: ApiError) -> None:
+        """End it before it is over.
+
+        @param error: what the client is told.
+        """
+        self._client.ending = error
         if self._work is not None:
             self._work.cancel()
 
@@ -74,21 +101,44 @@ class Exchange:
                 await self._translate(self._dialect)
         except CancelledError:
             # the client left; where it was something else that cancelled us, the client is not left waiting
-            self._client.cut()
+            if self._client.ending is not None:
+                self._fail(self._client.ending)
+            else:
+                self._client.cut()
         except ApiError as e:
             self._fail(e)
         except Exception:
             self._log.failure("exchange {id} failed inside the proxy", id=self.id)
             self._fail(ApiError("The proxy failed to handle this exchange; its log says why.", code="proxy_error"))
         finally:
+            self._port.exchanges.leave(self)
             for log in self._logs:
                 if log is not None:
                     log.close()
+            if self._port.debug:
+                self._tell_end()
+
+    def _tell_end(self) -> None:
+        """For the service's log; what a query or a body holds is the client's."""
+        request, client = self._request, self._client
+        self._log.debug(
+            "exchange {id}: {port} {method} {path} -> {end}, {bytes} bytes, {seconds:.3f} s",
+            id=self.id,
+            port=self._port.kind.value,
+            method=request.method.decode("latin-1"),
+            path=request.uri.partition(b"?")[0].decode("latin-1"),
+            end=f"{request.code}, and the client left" if client.gone else request.code,
+            bytes=request.sentLength,
+            seconds=self._port.clock.seconds() - self._began,
+        )
 
     def _fail(self, error: ApiError) -> None:
         if not self._client.gone:
             self._log.info(
-                "exchange {id} failed: {status} {error}", id=self.id, status=error.status, error=error.message
+                "exchange {id} failed: {status} {error}",
+                id=self.id,
+                status=error.status,
+                error=self._port.keys.masked(error.message, self._incoming.headers),
             )
         self._client.fail(error)
 
@@ -97,17 +147,13 @@ class Exchange:
     async def _pass_on(self) -> None:
         outgoing = self._incoming.passed_on()
         self._warn(outgoing.warnings)
-        traffic = self._traffic
-        if traffic is not None:
-            traffic.upstream_request(
-                outgoing.method.decode("latin-1"),
-                self._port.upstream.url(outgoing.target),
-                outgoing.headers,
-                outgoing.body_bytes(),
-            )
-        answer = await self._port.upstream.send(outgoing.method, outgoing.target, outgoing.headers, outgoing.body)
-        if traffic is not None:
-            traffic.upstream_response(answer.status, answer.headers)
+        answer = await self._port.upstream.send(
+            outgoing.method, outgoing.target, outgoing.headers, outgoing.body, log=self._traffic, name=self.id
+        )
+        masker = self._port.keys.refusal_masker(answer.status)
+        if masker is not None:
+            await self._pass_on_refusal(answer, masker)
+            return
         headers = [*for_client(answer.headers), *self._client.extra]
         if outgoing.method == b"HEAD":
             headers += [(name, value) for name, value in answer.headers if name.lower() == b"content-length"]
@@ -117,17 +163,37 @@ class Exchange:
         await self._copy(answer)
         self._client.finish()
 
-    async def _copy(self, answer: UpstreamAnswer) -> None:
+    async def _pass_on_refusal(self, answer: UpstreamAnswer, masker: Masker) -> None:
+        try:
+            unpack = unpacker(answer.header(b"content-encoding").strip().lower())
+        except UpstreamInvalid:
+            answer.abort()
+            raise ApiError(
+                f"The upstream {answer.upstream} refused this request ({answer.status}).", status=answer.status
+            ) from None
+        self._client.head(answer.status, [*for_client_changed(answer.headers), *self._client.extra], answer.phrase)
+        await self._copy(answer, lambda data: masker.feed(unpack(data)))
+        self._client.write(masker.end())
+        self._client.finish()
+
+    async def _copy(self, answer: UpstreamAnswer, change: Callable[[bytes], bytes] | None = None) -> None:
         """Let the body flow at the client's pace until it ends.
 
+        @param change: makes of a piece of it what the client gets.
         @raise ApiError: it ended too early.
         """
         receive, traffic = self._client.write, self._traffic
+        if change is not None:
+
+            def receive(data: bytes) -> None:
+                self._client.write(change(data))
+
         if traffic is not None:
+            plain = receive
 
             def receive(data: bytes) -> None:
                 traffic.upstream_chunk(data)
-                self._client.write(data)
+                plain(data)
 
         body = UpstreamBody(answer, receive, self._port.clock, self._port.settings.timeouts.idle)
         self._client.flow_from(body)
@@ -140,14 +206,17 @@ class Exchange:
     # the answer, translated
 
     async def _translate(self, dialect: Dialect) -> None:
-        request = self._port.learnt.apply(self._incoming.asked(), self._incoming.account)
+        request = self._incoming.asked()
+        if self._port.tools:
+            request = marked(request, self._port.tools)
+        request = self._port.learnt.apply(request, self._incoming.account)
         repairs: list[Repair] = []
         while True:
             try:
                 await self._answer(request, dialect, repairs)
                 return
             except ApiError as e:
-                found = None if self._client.started or self._client.gone else repair_for(request, e)
+                found = self._repair(request, e)
                 if found is None:
                     raise
                 self._log.info(
@@ -156,13 +225,18 @@ class Exchange:
                     id=self.id,
                     name=found[0].name,
                     model=request.model,
-                    error=e.message,
+                    error=self._port.keys.masked(e.message, self._incoming.headers),
                 )
                 repairs.append(found[0])
                 request = found[1]
 
     async def _answer(self, request: ApiRequest, dialect: Dialect, repairs: Sequence[Repair]) -> None:
-        call = dialect(request, self._incoming.context)
+        rounds, box = None, self._port.tools
+        own = own_tools(request, box) if box else frozenset[str]()
+        call = dialect(offered(request, box) if request.tools else request, self._incoming.context)
+        if own:
+            rounds = ToolRounds(self.id, self._port, request, own, dialect, self._incoming, call)
+        self._rounds = rounds
         self._client.extra.clear()
         self._warn(request.warnings + call.warnings)
         count = len(call.bodies)
@@ -175,7 +249,16 @@ class Exchange:
             logs=self._part_logs(count) if count > 1 else [self._traffic],
             keepalive=self._incoming.profile.keepalive,
             accepted=lambda: self._learn(request.model, repairs),
+            rounds=rounds,
+            repairs=lambda error: self._repair(request, error) is not None,
         ).run()
+
+    def _repair(self, request: ApiRequest, error: ApiError) -> tuple[Repair, ApiRequest] | None:
+        """What can be done about a refusal of which the client knows nothing."""
+        if self._client.started or self._client.gone or (self._rounds is not None and self._rounds.begun):
+            # tools were run, which must not be run twice
+            return None
+        return repair_for(request, error)
 
     def _learn(self, model: str | None, repairs: Sequence[Repair]) -> None:
         """Remember what helped."""

@@ -7,18 +7,20 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from typing import IO
 
 from oaiproxy.api.check import CHECKED_PATHS, check_body
 from oaiproxy.api.errors import ApiError, BadRequest
-from oaiproxy.api.headers import for_upstream, for_upstream_bridge
+from oaiproxy.api.headers import for_upstream, for_upstream_bridge, for_upstream_readable
+from oaiproxy.api.loop import marked
 from oaiproxy.api.request import ApiRequest, Body, PortKind
 from oaiproxy.api.secrets import is_secret_header
 from oaiproxy.clients import ClientProfile, ErrorAnswer, ErrorForm, error_message
 from oaiproxy.relay import BytesBody, FileBody, RequestBody
 from oaiproxy.transforms import TransformContext
-from oaiproxy.web.context import PortContext
+from oaiproxy.web.context import MARK, PortContext
 from oaiproxy.web.dialects import Call, CallContext
 from oaiproxy.web.paths import below_v1
 from oaiproxy.web.profiles import profile_of
@@ -46,10 +48,6 @@ class Outgoing:
     body: RequestBody | None
     warnings: tuple[str, ...] = ()
 
-    def body_bytes(self) -> bytes | None:
-        """The body's bytes where they are in memory."""
-        return self.body.data if isinstance(self.body, BytesBody) else None
-
 
 class Incoming:
     """A client's request, its body read.
@@ -58,15 +56,19 @@ class Incoming:
     @ivar profile: how to speak to this client.
     """
 
-    def __init__(self, port: PortContext, request: ProxyRequest) -> None:
+    def __init__(self, port: PortContext, request: ProxyRequest, target: bytes | None = None) -> None:
         """
+        @param port: where it came in.
+        @param request: the request.
+        @param target: path and query below ``/v1`` that it is for, where it was sent to another.
         @raise ApiError: its path is none that is passed on, or it names a client profile that there is not.
         """
         self._port = port
         self._request = request
-        self._target = below_v1(request.uri)
+        self._target = below_v1(request.uri) if target is None else target
         path, self._mark, self._query = self._target.partition(b"?")
         self._path = path.decode("latin-1").rstrip("/")
+        self._named: str | None = None  # the model, before transforms, where somebody wants to know it
         self.method: bytes = request.method
         self.headers = [(name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
         self.profile: ClientProfile = profile_of(port, request)
@@ -78,10 +80,11 @@ class Incoming:
 
         @raise ApiError: the request is refused, by us or by a transform.
         """
-        headers = for_upstream(self.headers, host=self._port.upstream.host)
+        headers = for_upstream(self._sent, host=self._port.upstream.host)
         if self.method == b"POST":
             if self._port.pipeline.for_request(self._port.kind, self._path):
                 request = self.asked()
+                check_body(self._path, request.body.raw)
                 return Outgoing(
                     self.method, self._target, headers, BytesBody(request.body.raw), warnings=request.warnings
                 )
@@ -91,6 +94,11 @@ class Incoming:
                 check_body(self._path, raw)
                 return Outgoing(self.method, self._target, headers, BytesBody(raw))
         return Outgoing(self.method, self._target, headers, self._body_as_sent())
+
+    @cached_property
+    def _sent(self) -> Pairs:
+        """The header fields with the key that goes upstream, and with our mark, before what goes on is picked out."""
+        return marked(self._port.keys.for_upstream(self.headers), MARK)
 
     def _asks_for_chat(self) -> bool:
         return self._port.kind is PortKind.BRIDGE and self.method == b"POST" and self._path == "/chat/completions"
@@ -124,6 +132,13 @@ class Incoming:
         file.seek(0)
         return file
 
+    def said(self) -> Body:
+        """The body in the client's dialect.
+
+        @raise BadRequest: it cannot be read.
+        """
+        return Body(self.content())
+
     def asked(self) -> ApiRequest:
         """The request in the client's dialect, after the transforms.
 
@@ -145,22 +160,29 @@ class Incoming:
                 for name, value in self.headers
                 if not is_secret_header(name)
             ),
-            body=Body(self.content()),
+            body=self.said(),
         )
+        if self._port.settings.think.on:
+            self._named = request.model
         return self._port.pipeline.run(request, TransformContext(self._port.settings, self._port.models))
 
     @property
     def context(self) -> CallContext:
         """What a dialect may know of this request."""
         return CallContext(
-            settings=self._port.settings, models=self._port.models, profile=self.profile, now=int(time.time())
+            settings=self._port.settings,
+            models=self._port.models,
+            profile=self.profile,
+            now=int(time.time()),
+            named=self._named,
         )
 
     @property
     def account(self) -> bytes:
-        """Stands for the client's credentials where something depends on whose they are; tells nothing of them."""
+        """Stands for the credentials that go upstream where something depends on whose they are; tells nothing of
+        them."""
         digest = hashlib.blake2b(key=_ACCOUNT_KEY, digest_size=16)
-        for name, value in self.headers:
+        for name, value in self._sent:
             if is_secret_header(name):
                 digest.update(b"%b\n%b\n" % (name.lower(), value))
         return digest.digest()
@@ -170,6 +192,8 @@ class Incoming:
         return Outgoing(
             method=b"POST",
             target=call.path + self._mark + self._query,
-            headers=for_upstream_bridge(self.headers, host=self._port.upstream.host, stream=call.asks_stream),
+            headers=for_upstream_readable(self._sent, host=self._port.upstream.host)
+            if call.as_is
+            else for_upstream_bridge(self._sent, host=self._port.upstream.host, stream=call.asks_stream),
             body=BytesBody(body),
         )

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from twisted.web.http import Request
-
 from oaiproxy.api.errors import ApiError
 from oaiproxy.clients import ErrorAnswer, error_answer
 
@@ -23,7 +21,7 @@ _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus
 Pairs = Iterable[tuple[bytes, bytes]]
 
 
-def write_head(request: Request, status: int, headers: Pairs, phrase: bytes | None = None) -> None:
+def write_head(request: ProxyRequest, status: int, headers: Pairs, phrase: bytes | None = None) -> None:
     """Set status and header fields; fields of one name take the place of what was set before."""
     if phrase is None and status in _PHRASES:
         phrase = _PHRASES[status]
@@ -33,10 +31,12 @@ def write_head(request: Request, status: int, headers: Pairs, phrase: bytes | No
         fields.setdefault(name, []).append(value)
     for name, values in fields.items():
         request.responseHeaders.setRawHeaders(name, values)
+    if request.finish_head is not None:
+        request.finish_head(request.responseHeaders)
 
 
 def write_body(
-    request: Request, status: int, body: bytes, headers: Pairs = (), content_type: bytes = b"application/json"
+    request: ProxyRequest, status: int, body: bytes, headers: Pairs = (), content_type: bytes = b"application/json"
 ) -> None:
     """Answer with a whole body and end the request."""
     write_head(request, status, headers)

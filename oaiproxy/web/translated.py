@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 
 from oaiproxy.api.errors import ApiError
-from oaiproxy.api.headers import STREAM_HEADERS, for_client_bridge
+from oaiproxy.api.headers import STREAM_HEADERS, for_client_bridge, for_client_changed
+from oaiproxy.api.sse import EVENT_LIMIT, says_stream
 from oaiproxy.clients import KeepaliveForm
 from oaiproxy.observe.exchange import ExchangeLog
 from oaiproxy.relay import UpstreamAnswer, UpstreamBodies, UpstreamBody
@@ -17,6 +18,7 @@ from oaiproxy.web.dialects import Call
 from oaiproxy.web.downstream import Downstream, Pairs
 from oaiproxy.web.incoming import Outgoing
 from oaiproxy.web.keepalive import Keepalive
+from oaiproxy.web.toolrounds import ToolRounds
 from oaiproxy.web.unpack import unpacker
 
 #: Of an upstream's failed answer no more than this is read, in bytes: the error object is in it.
@@ -40,6 +42,8 @@ class TranslatedAnswer:
         logs: list[ExchangeLog | None],
         keepalive: KeepaliveForm,
         accepted: Callable[[], None],
+        rounds: ToolRounds | None = None,
+        repairs: Callable[[ApiError], bool] = lambda error: False,
     ) -> None:
         """
         @param name: the exchange's, for the log.
@@ -50,6 +54,8 @@ class TranslatedAnswer:
         @param logs: what is told of each of the requests.
         @param keepalive: how the client's stream is kept alive.
         @param accepted: called once upstream has taken every request, before the client hears of it.
+        @param rounds: says what follows an answer that calls tools of the proxy's; None where none are run.
+        @param repairs: whether the request is sent again without what upstream refuses.
         """
         self._name = name
         self._port = port
@@ -57,9 +63,14 @@ class TranslatedAnswer:
         self._requests = requests
         self._client = client
         self._logs = logs
-        self._form = keepalive
+        # an answer that is passed on says nothing of its own accord, but what its translator takes from it
+        self._form = KeepaliveForm.CHUNK if call.as_is else keepalive
+        self._stream = call.stream
+        self._as_is: UpstreamAnswer | None = None  # whose head the client gets, where it gets upstream's
         self._accepted = accepted
-        self._joint = call.translator()
+        self._rounds = rounds
+        self._repairs = repairs
+        self._joint = call.translator() if rounds is None else rounds.joint
         self._bodies = UpstreamBodies()
         self._pieces: list[bytes] = []  # what the client has still to get
         self._headers: list[tuple[bytes, bytes]] = []  # upstream's, as the client gets them
@@ -75,19 +86,29 @@ class TranslatedAnswer:
         try:
             try:
                 await self._all_parts()
+                if self._rounds is not None:
+                    await self._further_rounds(self._rounds)
             finally:
                 keepalive.stop()
                 self._client.flow_ends()
-        except ApiError as e:
-            if not self._client.started:
+        except (ApiError, CancelledError) as reason:
+            e = reason if isinstance(reason, ApiError) else self._client.ending
+            if e is None or not self._client.started:
                 self._client.extra += self._headers
                 raise
-            self._log.info("exchange {id} failed in the middle: {error}", id=self._name, error=e.message)
+            error = self._port.keys.masked(e.message, self._requests[0].headers)
+            self._log.info("exchange {id} failed in the middle: {error}", id=self._name, error=error)
             if not self._client.gone:
                 self._client.write(self._joint.fail(e))
             self._client.cut()
         else:
             self._end()
+
+    async def _further_rounds(self, rounds: ToolRounds) -> None:
+        """Run the tools that the model calls, and ask it again, until it answers."""
+        while (following := await rounds.following()) is not None:
+            self._call, self._requests = following
+            await self._all_parts()
 
     async def _all_parts(self) -> None:
         """Send every request at once; where one fails, none of the others goes on."""
@@ -104,16 +125,14 @@ class TranslatedAnswer:
 
     async def _part(self, part: int) -> None:
         request, log, joint = self._requests[part], self._logs[part], self._joint
-        if log is not None:
-            log.upstream_request(
-                request.method.decode("latin-1"),
-                self._port.upstream.url(request.target),
-                request.headers,
-                request.body_bytes(),
-            )
-        answer = await self._port.upstream.send(request.method, request.target, request.headers, request.body)
-        if log is not None:
-            log.upstream_response(answer.status, answer.headers)
+        answer = await self._port.upstream.send(
+            request.method,
+            request.target,
+            request.headers,
+            request.body,
+            log=log,
+            name=f"{self._name}/{part}" if len(self._requests) > 1 else self._name,
+        )
         content_type = answer.header(b"content-type").decode("latin-1")
         failed = not 200 <= answer.status < 300
         if failed or not self._headers:
@@ -121,8 +140,16 @@ class TranslatedAnswer:
         unpack = unpacker(answer.header(b"content-encoding").strip().lower())
         if failed:
             body = await self._error_body(answer, unpack, log)
-            raise self._call.failure(answer.status, content_type, body)
+            error = self._call.failure(answer.status, content_type, body)
+            if self._call.as_is and not self._client.started and not self._repairs(error):
+                self._stream, self._as_is = False, answer
+                self._give(body)
+                return
+            raise error
         joint.open(part, content_type)
+        if self._call.as_is:
+            self._stream, self._as_is = says_stream(content_type, self._call.stream), answer
+            self._give(b"")  # the client learns the head now
 
         def receive(data: bytes) -> None:
             self._give(joint.feed(part, unpack(data)))
@@ -152,17 +179,19 @@ class TranslatedAnswer:
     ) -> bytes:
         pieces: list[bytes] = []
         size = 0
+        limit = EVENT_LIMIT if self._call.as_is else _ERROR_LIMIT
 
         def receive(data: bytes) -> None:
             nonlocal size
             size += len(data)
-            if size <= _ERROR_LIMIT:
+            if size <= limit:
                 pieces.append(unpack(data))
 
         body = self._body(answer, receive, log)
         self._bodies.add(body)
         await body.done
-        return b"".join(pieces)
+        whole, masker = b"".join(pieces), self._port.keys.refusal_masker(answer.status)
+        return whole if masker is None else masker.feed(whole) + masker.end()
 
     # what the client gets
 
@@ -172,7 +201,7 @@ class TranslatedAnswer:
         if not client.started:
             if data:
                 self._pieces.append(data)
-            if not (self._call.stream and self._joint.accepted):
+            if not (self._stream and self._joint.accepted):
                 return
             data = self._start_stream()
         if data:
@@ -187,7 +216,14 @@ class TranslatedAnswer:
 
     def _head(self, headers: Pairs) -> None:
         self._accepted()
-        self._client.head(200, [*self._client.extra, *self._headers, *headers])
+        answer = self._as_is
+        if answer is None:
+            self._client.head(200, [*self._client.extra, *self._headers, *headers])
+            return
+        length = [(name, value) for name, value in headers if name == b"Content-Length" and answer.status != 204]
+        self._client.head(
+            answer.status, [*for_client_changed(answer.headers), *self._client.extra, *length], answer.phrase
+        )
 
     def _end(self) -> None:
         client = self._client

@@ -11,24 +11,36 @@ from oaiproxy.bridge.stored import no_list
 from oaiproxy.web.context import PortContext
 from oaiproxy.web.dialects import chat_over_responses, completions_over_responses
 from oaiproxy.web.exchange import Exchange
+from oaiproxy.web.front import Front
+from oaiproxy.web.health import HealthResource, UpstreamCheck
 from oaiproxy.web.models import ModelsResource
+from oaiproxy.web.oneendpoint import OneEndpoint
 from oaiproxy.web.paths import below_v1
 from oaiproxy.web.site import ProxyRequest
 from oaiproxy.web.stored import StoredCompletion
+from oaiproxy.web.thinking import chat_dialect
 
 
 def resource_tree(port: PortContext) -> IResource:
-    """The root resource of a port: ``/v1`` and what is below it."""
-    v1 = _Branch(leaf=RelayResource(port))
+    """The root resource of a port: ``/v1`` and what is below it, the health check and ``/proxy``."""
+    relay, nowhere = RelayResource(port), _Nowhere()
+    v1, root = _Branch(leaf=relay), _Branch(leaf=nowhere)
     v1.putChild(b"models", ModelsResource(port))
     if port.kind is PortKind.BRIDGE:
         chat = _Branch(leaf=RelayResource(port))
         chat.putChild(b"completions", ChatResource(port))
         v1.putChild(b"chat", chat)
         v1.putChild(b"completions", CompletionsResource(port))
-    root = _Branch(leaf=_Nowhere())
+    elif port.settings.think.on or port.tools:
+        chat = _Branch(leaf=RelayResource(port))
+        chat.putChild(b"completions", ReadChatResource(port))
+        v1.putChild(b"chat", chat)
     root.putChild(b"v1", v1)
-    return root
+    check = UpstreamCheck(port)
+    for folder, elsewhere in ((root, nowhere), (v1, relay)):
+        folder.putChild(b"health", HealthResource(port, check, elsewhere))
+        folder.putChild(b"proxy", OneEndpoint(port, elsewhere))
+    return Front(port, root)
 
 
 class _Branch(Resource):
@@ -83,6 +95,22 @@ class ChatResource(Resource):
         if request.method != b"POST":
             raise no_list()
         Exchange(self._port, request, chat_over_responses).start()
+        return NOT_DONE_YET
+
+
+class ReadChatResource(Resource):
+    """``POST /v1/chat/completions`` on a passthrough port that has to read the answers; all else there is passed on."""
+
+    def __init__(self, port: PortContext) -> None:
+        super().__init__()
+        self._port = port
+
+    def getChild(self, path: bytes, request: ProxyRequest) -> Resource:
+        return RelayResource(self._port) if path else self
+
+    def render(self, request: ProxyRequest) -> int:
+        dialect = chat_dialect(self._port, request) if request.method == b"POST" else None
+        Exchange(self._port, request, dialect).start()
         return NOT_DONE_YET
 
 

@@ -14,8 +14,10 @@ from oaiproxy.api.headers import (
     Header,
     for_client,
     for_client_bridge,
+    for_client_changed,
     for_upstream,
     for_upstream_bridge,
+    for_upstream_readable,
     warning_header,
 )
 
@@ -232,6 +234,52 @@ class ForClientTests(SynchronousTestCase):
 
     def test_cr_lf_and_nul_become_spaces(self) -> None:
         self.assertEqual(for_client([(b"X-A", b"1\r\n\r\n<html>\x00")]), [(b"X-A", b"1    <html>")])
+
+
+class ReadableTests(SynchronousTestCase):
+    def test_an_answer_that_has_to_be_read_is_asked_for_whole_and_uncompressed(self) -> None:
+        given = [
+            (b"Accept", b"text/event-stream"),
+            (b"Accept-Encoding", b"br, gzip"),
+            (b"Content-Type", b"application/x-www-form-urlencoded"),
+            (b"Range", b"bytes=0-9"),
+            (b"If-Range", b'"x"'),
+            (b"Authorization", b"Bearer sk-1"),
+        ]
+        self.assertEqual(
+            for_upstream_readable(given, host=b"h"),
+            [
+                (b"Host", b"h"),
+                (b"Accept", b"text/event-stream"),
+                (b"Authorization", b"Bearer sk-1"),
+                (b"Accept-Encoding", b"identity"),
+                (b"Content-Type", b"application/json"),
+            ],
+        )
+
+    def test_a_body_that_was_changed_has_no_digest_and_no_coding(self) -> None:
+        kept = [
+            (b"Content-Type", b"text/event-stream"),
+            (b"Set-Cookie", b"__cf_bm=1"),
+            (b"Server", b"cloudflare"),
+            (b"x-request-id", b"req_1"),
+        ]
+        gone = [
+            (b"Content-Length", b"4"),
+            (b"Transfer-Encoding", b"chunked"),
+            (b"Content-Encoding", b"gzip"),
+            (b"Content-Digest", b"sha-256=:x:"),
+            (b"Repr-Digest", b"sha-256=:x:"),
+            (b"Digest", b"sha-256=x"),
+            (b"Content-MD5", b"x"),
+            (b"ETag", b'"x"'),
+            (b"Accept-Ranges", b"bytes"),
+            (b"Content-Range", b"bytes 0-3/4"),
+            (b"Signature", b"sig=:x:"),
+            (b"Signature-Input", b"sig=()"),
+            (b"x-amz-checksum-crc32", b"x"),
+        ]
+        self.assertEqual(for_client_changed(gone[:6] + kept + gone[6:]), kept)
 
 
 class ForClientBridgeTests(SynchronousTestCase):

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from oaiproxy.api.body import JointTranslator
 from oaiproxy.api.errors import ApiError, UpstreamIncomplete
-from oaiproxy.bridge.choices import joint_translator, summed
+from oaiproxy.api.usage import summed
+from oaiproxy.bridge.choices import joint_translator
 from oaiproxy.bridge.plan import AnswerPlan
 from tests.bridge.wire import Event, chunks, completed, created, sse, text
 

@@ -39,6 +39,7 @@ PLACES = (
     ),
     ("--config FILE", "OAIPROXY_CONFIG", "", "", "the file"),
     ("--list-transforms", "OAIPROXY_LIST_TRANSFORMS", "", "", "show the request transforms, and exit"),
+    ("--list-tools", "OAIPROXY_LIST_TOOLS", "", "", "show the tools that the proxy can run, and exit"),
 )
 
 

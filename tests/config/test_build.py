@@ -23,6 +23,7 @@ KEYS = {"OPENAI_API_KEY": "sk-ours", "PROXY_API_KEYS": "one,two"}
 #: A value of each setting that is not its default: as text, and where it has another form in the file.
 TRIED: Mapping[str, tuple[str, object]] = {
     "upstream": ("http://x/v1", "http://x/v1"),
+    "upstream_ca": ("ca.pem", "ca.pem"),
     "health_upstream": ("true", True),
     "target_api": ("completions", "completions"),
     "disable_auto_web_search": ("true", True),
@@ -44,6 +45,7 @@ TRIED: Mapping[str, tuple[str, object]] = {
     "think": ("move", "move"),
     "think_tag": ("<a>", "<a>"),
     "think_end_tag": ("</a>", "</a>"),
+    "think_opened": ("true", True),
     "auth": ("replace", "replace"),
     "require_api_key": ("true", True),
     "upstream_key": ("sk-x", "sk-x"),
@@ -58,6 +60,8 @@ TRIED: Mapping[str, tuple[str, object]] = {
     "first_byte_timeout": ("5", 5),
     "idle_timeout": ("5", 5),
     "max_retries": ("5", 5),
+    "max_exchanges": ("5", 5),
+    "max_exchanges_per_client": ("5", 5),
     "tool_execution": ("true", True),
     "tools": ("clock", ["clock"]),
     "tool_offer": ("false", False),
@@ -65,6 +69,7 @@ TRIED: Mapping[str, tuple[str, object]] = {
     "tool_timeout": ("3", 3),
     "tool_result_limit": ("3", 3),
     "log": ("l", "l"),
+    "drain": ("5", 5),
     "debug": ("true", True),
 }
 
@@ -302,6 +307,7 @@ class MeaningTests(SettingsTestCase):
             [model."qwen*"]
             param_defaults = {temperature = 0.6}
             think_tag = "<thought>"
+            think_opened = true
             [model.fast]
             upstream_model = "gpt-5-nano"
             append_to_last_user_message = "Be brief."
@@ -319,10 +325,19 @@ class MeaningTests(SettingsTestCase):
         self.assertEqual(
             found.think.models,
             (
-                ("qwen*", ThinkRules(ThinkMode.REMOVE, "<thought>", "</think>")),
+                ("qwen*", ThinkRules(ThinkMode.REMOVE, "<thought>", "</think>", opened=True)),
                 ("fast", ThinkRules(ThinkMode.OFF)),
             ),
         )
+
+    def test_requests_that_name_no_model_have_think_tags_of_their_own(self) -> None:
+        found = self.parsed(
+            OAIPROXY_THINK_OPENED="true",
+            LLM_PARAMS="model=default,enable_think_tag_filtering=true,think_tag_start=[,think_tag_end=]",
+        ).common.think
+        self.assertEqual(found.everywhere, ThinkRules(opened=True))
+        self.assertEqual(found.unnamed, ThinkRules(ThinkMode.REMOVE, "[", "]", opened=True))
+        self.assertEqual(found.models, ())
 
     def test_what_users_of_other_proxies_have_works_unchanged(self) -> None:
         found = self.parsed(

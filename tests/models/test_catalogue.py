@@ -316,3 +316,42 @@ class LoadedTests(SynchronousTestCase):
         self.assertFalse(catalogue.capabilities("gpt-4o").web_search)
         self.assertTrue(catalogue.capabilities("own").web_search)
         self.assertTrue(catalogue.capabilities("gpt-4.1").web_search)
+
+
+class OwnModelsTests(SynchronousTestCase):
+    """Models that are others by a name of their own, as the operator's rules make them."""
+
+    def setUp(self) -> None:
+        self.plain = Catalogue.builtin()
+        self.models = self.plain.with_models({"fast": "gpt-5.1:res-low", "local": "Qwen3-32B", "gpt-5": "gpt-5.1"})
+
+    def test_they_are_listed_last_and_once(self) -> None:
+        for kind in PortKind:
+            plain = [entry["id"] for entry in self.plain.listed(kind)]
+            self.assertEqual([entry["id"] for entry in self.models.listed(kind)], [*plain, "fast", "local"])
+
+    def test_they_are_as_old_as_the_model_that_they_are_where_that_is_known(self) -> None:
+        like = self.plain.get(BRIDGE, "gpt-5.1")
+        assert like is not None
+        self.assertEqual(self.models.get(PASSTHROUGH, "fast"), {**like, "id": "fast"})
+        self.assertEqual(
+            self.models.get(BRIDGE, "local"),
+            {"id": "local", "object": "model", "created": UNKNOWN_CREATED, "owned_by": DEFAULT_OWNER},
+        )
+
+    def test_their_aliases_are_found_and_not_listed(self) -> None:
+        found = self.models.get(BRIDGE, "fast:res-high")
+        assert found is not None
+        self.assertEqual(found["id"], "fast:res-high")
+
+    def test_they_can_what_the_model_that_they_are_can(self) -> None:
+        self.assertEqual(self.models.capabilities("fast"), self.plain.capabilities("gpt-5.1"))
+        self.assertEqual(self.models.capabilities("local"), Capabilities())
+
+    def test_a_model_that_another_name_stands_for_stays_what_it_is(self) -> None:
+        models = self.plain.with_models({"gpt-4o": "gpt-5", "old": "gpt-4o"})
+        self.assertEqual(models.capabilities("gpt-4o"), self.plain.capabilities("gpt-4o"))
+
+    def test_the_catalogue_that_it_was_made_of_is_as_it_was(self) -> None:
+        self.assertIsNone(self.plain.get(BRIDGE, "fast"))
+        self.assertIs(self.plain.with_models({}), self.plain)

@@ -15,7 +15,7 @@ from oaiproxy.bridge.completions.fields import CHAT_FIELDS, COMPLETION_FIELDS
 from oaiproxy.bridge.completions.plan import CompletionPlan, CompletionTranslation
 from oaiproxy.bridge.completions.prompt import messages, read_prompts, require_prompt
 from oaiproxy.bridge.fields import KNOWN_FIELDS, Fate
-from oaiproxy.bridge.notes import Notes, too_lossy
+from oaiproxy.bridge.notes import Notes, excused, too_lossy
 from oaiproxy.bridge.request import translate
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def translate_completion(
     if wish.ranked and not plan.chat.logprobs:
         notes.dropped("best_of", "the model gives no log probabilities to choose by")
         plan = replace(plan, made=plan.kept)
-    told = tuple(dict.fromkeys((*translations[0].notes, *notes.all())))
+    told = tuple(dict.fromkeys((*translations[0].notes, *excused(notes.all(), request.demanded))))
     if strict and (error := too_lossy((*request.notes, *told))) is not None:
         raise error
     return CompletionTranslation(

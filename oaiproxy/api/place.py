@@ -1,0 +1,15 @@
+"""Where in the code an error came from, for logs in which its message must not stand: it may hold a client's words."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+
+def place_of(error: BaseException, skip: int = 0) -> str:
+    """The places in the code at which an error was raised, the innermost last; not all of a recursion without end.
+
+    @param skip: how many of the outermost are of no interest.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[skip:][-4:]
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames) or "its call"

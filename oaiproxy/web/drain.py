@@ -1,0 +1,82 @@
+"""The end of the ports' exchanges: what runs may go on for a while, and what is left is ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, FirstError, TimeoutError, gatherResults
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from oaiproxy.web.draining import Connections
+from oaiproxy.web.exchanges import Exchanges
+
+#: Clients have so many seconds to take what they are told of an exchange that was ended.
+_LAST_WORDS = 1.0
+
+
+class Drain:
+    """Ends what runs on some ports, which accept no connections any more."""
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, connections: Sequence[Connections], exchanges: Sequence[Exchanges], seconds: float
+    ) -> None:
+        """
+        @param reactor: for time.
+        @param connections: those of the ports.
+        @param exchanges: those of the ports.
+        @param seconds: how long what runs may go on.
+        """
+        self._reactor = reactor
+        self._connections = connections
+        self._exchanges = exchanges
+        self._seconds = seconds
+        self._hurried = False
+        self._waiting: Deferred[list[None]] | None = None
+
+    def hurry(self) -> None:
+        """Wait for nobody any longer."""
+        self._hurried = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def run(self) -> bool:
+        """Let everything end, and see to it that it does.
+
+        @return: whether all of it ended by itself.
+        """
+        for exchanges in self._exchanges:
+            exchanges.draining = True
+        # what has arrived already is read before idle connections are closed
+        await deferLater(self._reactor, 0)
+        for connections in self._connections:
+            connections.drain()
+        if not self._hurried and await self._all_gone(self._seconds):
+            return True
+        busy = sum(connections.close_idle() for connections in self._connections)
+        ended = sum(exchanges.end() for exchanges in self._exchanges)
+        if busy or ended:
+            self._log.warn("{ended} exchanges and {busy} connections had to be ended", ended=ended, busy=busy)
+        gone = await self._all_gone(_LAST_WORDS)
+        if not gone:
+            for connections in self._connections:
+                connections.abort()
+            await self._all_gone(_LAST_WORDS)
+        return gone and not busy and not ended
+
+    async def _all_gone(self, seconds: float) -> bool:
+        """Wait until no connection is left.
+
+        @return: whether that was so in time.
+        """
+        self._waiting = gatherResults([connections.gone() for connections in self._connections], consumeErrors=True)
+        try:
+            await self._waiting.addTimeout(seconds, self._reactor)
+        except (FirstError, TimeoutError):
+            return False
+        finally:
+            self._waiting = None
+        return True

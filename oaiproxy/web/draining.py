@@ -1,0 +1,137 @@
+"""The connections of a port, and how they end when the service does.
+
+A connection on which nothing is under way is closed at once.  One with a request on it is closed when that is
+answered, which the answer says (``Connection: close``, RFC 9112 section 9.6).  One that has only just been made is
+waited for: its request may be on the way, and a client does not send it again by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+
+if TYPE_CHECKING:
+    from twisted.web.http import Request
+
+#: The first request of a connection is waited for so long, in seconds.
+FIRST_REQUEST = 2.0
+
+
+class Connections:
+    """The open connections of a port.
+
+    @ivar draining: whether they are to end.
+    """
+
+    def __init__(self, clock: Any) -> None:
+        """@param clock: calls later."""
+        self.draining = False
+        self.clock = clock
+        self._open: set[DrainingChannel] = set()
+        self._waiting: list[Deferred[None]] = []
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    def add(self, channel: DrainingChannel) -> None:
+        """A connection was made."""
+        self._open.add(channel)
+        if self.draining:
+            channel.drain()
+
+    def remove(self, channel: DrainingChannel) -> None:
+        """A connection has ended."""
+        self._open.discard(channel)
+        if not self._open:
+            waiting, self._waiting = self._waiting, []
+            for gone in waiting:
+                gone.callback(None)
+
+    def drain(self) -> None:
+        """Let each end as soon as nothing is under way on it."""
+        self.draining = True
+        for channel in list(self._open):
+            channel.drain()
+
+    def close_idle(self) -> int:
+        """Close those on which nothing is under way.
+
+        @return: how many others there are.
+        """
+        busy = [channel for channel in self._open if channel.busy]
+        for channel in self._open.difference(busy):
+            channel.loseConnection()
+        return len(busy)
+
+    def abort(self) -> None:
+        """Close all at once, whatever is under way."""
+        for channel in list(self._open):
+            channel.transport.abortConnection()  # type: ignore[union-attr]
+
+    def gone(self) -> Deferred[None]:
+        """Fires when none is open; may be cancelled."""
+        gone: Deferred[None] = Deferred(lambda d: self._waiting.remove(d) if d in self._waiting else None)
+        if self._open:
+            self._waiting.append(gone)
+        else:
+            gone.callback(None)
+        return gone
+
+
+class DrainingChannel(HTTPChannel):
+    """A client's connection that its port knows of.
+
+    @ivar connections: the port's; set by the site before the connection is made.
+    """
+
+    connections: Connections
+    _used = False
+    _first: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.connections.add(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._first is not None and self._first.active():
+            self._first.cancel()
+        super().connectionLost(reason)
+        self.connections.remove(self)
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        """Whether another request may follow; twisted.web asks when it has the whole head of a request."""
+        self._used = True
+        if self.connections.draining:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is arriving, or is being answered."""
+        return bool(self.requests or self._buffer)
+
+    def drain(self) -> None:
+        """End as soon as nothing is under way."""
+        if self.requests:
+            # where there is none, twisted.web would not even look at the next
+            self.persistent = False
+        for request in self.requests:
+            if not request.startedWriting:
+                request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        if self.busy:
+            return
+        if self._used:
+            self.loseConnection()
+        else:
+            self._first = self.connections.clock.callLater(FIRST_REQUEST, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        if not self.busy:
+            self.loseConnection()

@@ -1,0 +1,95 @@
+"""The limit on silence in an answer: what counts as silence, and what does not."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseDone
+
+from oaiproxy.api.errors import UpstreamIncomplete, UpstreamTimeout
+from oaiproxy.relay import UpstreamBody
+
+
+class Answer:
+    """An answer whose body comes when a test says so."""
+
+    upstream = "models.example:8443"
+    was_reset = False
+
+    def __init__(self) -> None:
+        self.aborted = False
+
+    def deliver(self, protocol: IProtocol) -> None:
+        protocol.makeConnection(StringTransport())
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class SilenceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.answer = Answer()
+        self.got: list[bytes] = []
+        self.body = UpstreamBody(self.answer, self.got.append, self.clock, 600)  # type: ignore[arg-type]
+        self.body.start()
+        self.done: Deferred[None] = self.body.done
+
+    def test_silence_beyond_the_limit_ends_it_and_names_the_upstream_and_the_stage(self) -> None:
+        self.body.dataReceived(b"one")
+        self.clock.advance(599)
+        self.assertNoResult(self.done)
+        self.clock.advance(1)
+        error = self.failureResultOf(self.done, UpstreamTimeout).value
+        self.assertEqual((error.status, error.code), (504, "upstream_timeout"))
+        self.assertEqual(error.message, "The upstream models.example:8443 sent nothing more of its answer for 600 s.")
+        self.assertTrue(self.answer.aborted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_each_piece_begins_the_time_anew(self) -> None:
+        for _ in range(10):
+            self.clock.advance(500)
+            self.body.dataReceived(b".")
+        self.clock.advance(599)
+        self.assertNoResult(self.done)
+        self.clock.advance(1)
+        self.failureResultOf(self.done, UpstreamTimeout)
+
+    def test_a_client_that_pauses_is_no_silence_of_the_upstream(self) -> None:
+        self.body.dataReceived(b"one")
+        self.clock.advance(300)
+        self.body.pauseProducing()
+        for _ in range(10):
+            self.clock.advance(599)
+        self.assertNoResult(self.done)
+        self.body.resumeProducing()
+        self.clock.advance(599)
+        self.assertNoResult(self.done)
+        self.body.dataReceived(b"two")
+        self.clock.advance(599)
+        self.assertNoResult(self.done)
+        self.clock.advance(1)
+        self.failureResultOf(self.done, UpstreamTimeout)
+        self.assertEqual(self.got, [b"one", b"two"])
+
+    def test_nothing_is_left_of_a_body_that_has_ended(self) -> None:
+        self.body.connectionLost(Failure(ResponseDone()))
+        self.assertIsNone(self.successResultOf(self.done))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertFalse(self.answer.aborted)
+
+    def test_a_body_that_breaks_off_is_said_of_its_upstream(self) -> None:
+        self.body.connectionLost(Failure(ConnectionLost()))
+        error = self.failureResultOf(self.done, UpstreamIncomplete).value
+        self.assertEqual(error.message, "The answer of the upstream models.example:8443 was cut off before its end.")
+
+    def test_nothing_is_left_when_the_client_leaves(self) -> None:
+        self.body.stopProducing()
+        self.failureResultOf(self.done, CancelledError)
+        self.assertTrue(self.answer.aborted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
