@@ -180,7 +180,7 @@ class ProxyService(MultiService):
             )
             for port in settings.ports
         ]
-        sites = [ProxySite(resource_tree(context), context.kind.value) for context in contexts]
+        sites = [ProxySite(resource_tree(context), context.kind.value, context.settings.limits) for context in contexts]
         self._drain = Drain(
             self._reactor,
             [site.connections for site in sites],
@@ -202,6 +202,8 @@ class ProxyService(MultiService):
 
     def _say_ready(self) -> None:
         settings = self._settings
+        for remark in settings.remarks:
+            self._log.warn("{remark}", remark=remark)
         for port, address in self.addresses:
             self._log.info("{kind} port: {address}", kind=port.kind.value, address=address)
         urls = dict.fromkeys(port.settings.upstream for port in settings.ports)

@@ -92,6 +92,24 @@ class Concurrency:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may ask of a port.
+
+    @ivar json_body: the largest body that the proxy has to read, in bytes.
+    @ivar upload: the largest body that is passed on as it comes, in bytes; None for any.
+    @ivar head_seconds: how long the head of a request may take from its first byte on.
+    @ivar body_seconds: for how long the body of a request may come slower than a trickle.
+    @ivar idle_seconds: how long a connection is kept on which there is no request.
+    """
+
+    json_body: int = 64 * 2**20
+    upload: int | None = None
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    idle_seconds: float = 75.0
+
+
+@dataclass(frozen=True, slots=True)
 class ToolSettings:
     """Tools that the proxy itself runs.
 
@@ -130,6 +148,7 @@ class Settings:
     @ivar keepalive: after how many seconds of silence a stream is kept alive; 0 for never.
     @ivar profile: the client profile that all clients get, or None for the one that fits the User-Agent.
     @ivar timeouts: how long an upstream may take.
+    @ivar limits: what a client may ask of the port.
     @ivar retries: how often a request is sent again where that is safe.
     @ivar concurrency: how many exchanges may run at the same time.
     @ivar access: who may use it, and in whose name.
@@ -150,6 +169,7 @@ class Settings:
     keepalive: float = 15.0
     profile: str | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
+    limits: Limits = field(default_factory=Limits)
     retries: int = 2
     concurrency: Concurrency = field(default_factory=Concurrency)
     access: Access = field(default_factory=Access)
@@ -185,6 +205,7 @@ class ServiceSettings:
 
     @ivar ports: where to listen, and what each port is told.
     @ivar common: what holds for every port that is told nothing else.
+    @ivar remarks: what the operator should know of what was said; it goes to the log.
     @ivar log_file: the traffic log, or None for none.
     @ivar drain: how long running exchanges may go on when the service ends, in seconds.
     @ivar debug: whether the service's own log has details.
@@ -192,6 +213,7 @@ class ServiceSettings:
 
     ports: tuple[Port, ...] = ()
     common: Settings = field(default_factory=Settings)
+    remarks: tuple[str, ...] = ()
     log_file: Path | None = None
     drain: float = 30.0
     debug: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,23 +26,44 @@ def twistd(*arguments: str) -> list[str]:
     return [sys.executable, "-c", start, "-n", "--pidfile=", "oaiproxy", *arguments]
 
 
+#: Sees to it that a program finds a socket as systemd hands it over (sd_listen_fds(3)), and becomes that program.
+_HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="test")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 class Process:
     """A server in a child process.
 
     @ivar output: what it printed until it was ready; all of it after `stop`.
     """
 
-    def __init__(self, command: Sequence[str], ready: str, *, cwd: str | None = None, **environ: str) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        ready: str,
+        *,
+        cwd: str | None = None,
+        listening: socket.socket | None = None,
+        **environ: str,
+    ) -> None:
         """Start it, and wait until it is ready.
 
         @param command: the whole command line.
         @param ready: pattern of the line with which it says so.
         @param cwd: its working directory.
+        @param listening: it gets this socket as systemd hands one over.
         @param environ: variables for it.
         @raise AssertionError: it ended instead.
         """
+        if listening is not None:
+            command = [sys.executable, "-c", _HAND_OVER, str(listening.fileno()), *command]
         self._process = subprocess.Popen(
             command,
+            pass_fds=() if listening is None else (listening.fileno(),),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -86,6 +108,10 @@ class Process:
         """End it and return its exit status (as `subprocess.Popen.returncode`)."""
         if self._process.poll() is None:
             self._process.send_signal(how)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it ends by itself, and return its exit status."""
         try:
             status = self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -110,6 +136,7 @@ class Service(Process):
         command: Sequence[str] | None = None,
         cwd: str | None = None,
         places: bool = True,
+        listening: socket.socket | None = None,
         **environ: str,
     ) -> None:
         """Start it, by default with ports that the kernel chooses, and wait until it is ready.
@@ -118,12 +145,13 @@ class Service(Process):
         @param command: the whole command line in place of them.
         @param cwd: its working directory.
         @param places: whether it is told where to listen, if the options do not say.
+        @param listening: it gets this socket as systemd hands one over.
         @param environ: variables for it.
         @raise AssertionError: it ended instead.
         """
         named = not places or any(a in ("--passthrough", "--bridge") for a in arguments)
         ports = () if named else ("--passthrough=0", "--bridge=0")
-        super().__init__(command or twistd(*ports, *arguments), "is ready", cwd=cwd, **environ)
+        super().__init__(command or twistd(*ports, *arguments), "is ready", cwd=cwd, listening=listening, **environ)
         self.passthrough = self.found(r"passthrough port: (\S+)")
         self.bridge = self.found(r"bridge port: (\S+)")
 

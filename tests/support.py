@@ -263,7 +263,10 @@ class SocketTestCase(TestCase):
             observers=observers,
             tools=ToolBox(tools),
         )
-        return self.listen(ProxySite(resource_tree(context), kind.value, timeout=None))
+        # idle connections are let go at the end of the test, which is not when the real time says so
+        times = {"timeout": None} if clock is reactor else {"reactor": clock}
+        self.site = ProxySite(resource_tree(context), kind.value, context.settings.limits, **times)
+        return self.listen(self.site)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Let the reactor turn until something is so."""

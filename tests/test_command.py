@@ -48,7 +48,7 @@ class StartTests(SynchronousTestCase):
 
     def test_sigterm_ends_it_in_order(self) -> None:
         service = Service("--upstream", "demo")
-        self.assertIn(service.stop(signal.SIGTERM), (0, -signal.SIGTERM))
+        self.assertEqual(service.stop(signal.SIGTERM), 0)
         self.assertIn("Main loop terminated", service.output)
         self.assertNotIn("Traceback", service.output)
 
@@ -106,6 +106,10 @@ class MistakeTests(SynchronousTestCase):
     def test_a_certificate_that_is_not_there(self) -> None:
         self.assertIn("no-such.pem", self.fails("--bridge", "ssl:0:privateKey=no-such.pem:certKey=no-such.pem"))
 
+    def test_a_tool_that_there_is_not(self) -> None:
+        line = self.fails("--bridge", "0", "--tool-execution", "--tools", "no_such_tool")
+        self.assertIn("there is no tool 'no_such_tool'; those that were found: current_time", line)
+
     def test_a_port_in_use(self) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
@@ -138,6 +142,13 @@ class HelpTests(SynchronousTestCase):
         places = [bridge.index(name) for name in ("model-alias", "reasoning-default", "web-search-default")]
         self.assertEqual(places, sorted(places))
         self.assertTrue(re.search(r"passthrough", done.stdout))
+
+    def test_list_tools_shows_those_that_the_proxy_can_run(self) -> None:
+        done = run(*twistd("--list-tools"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(
+            done.stdout, r"^tools:\n  current_time  oaiproxy\.plugins\.current_time  Tells the current date"
+        )
 
 
 def _free_port() -> int:

@@ -74,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "observe",
         "options",
         "settings",
+        "tools",
         "transforms",
         "web",
     },

@@ -186,6 +186,15 @@ class RequestTests(TranslateCase):
         models = self.file([{"id": "gpt-5.1", "web_search": False}])
         self.assertNotIn("tools", self.command("--models", models, stdin=bare).json)
 
+    def test_the_tools_that_a_port_runs_itself_are_shown(self) -> None:
+        bare = {"model": "gpt-5.1", "messages": ASKED["messages"]}
+        ran = self.command(stdin=bare, environ={"ENABLE_TOOL_EXECUTION": "true"})
+        self.assertEqual([tool.get("name") for tool in ran.json["tools"]], [None, "current_time"])
+        self.assertTrue(any(line.endswith("(tool-execution)") for line in ran.lines), ran.lines)
+        environ = {"ENABLE_TOOL_EXECUTION": "true", "OAIPROXY_TOOLS": "no_such_tool"}
+        ran = self.command(stdin=bare, environ=environ)
+        self.assertIn("there is no tool 'no_such_tool'", ran.lines[0])
+
     def test_a_profile_counts(self) -> None:
         ran = self.command("--profile", "xcode", stdin={"model": "gpt-5.1", "messages": ASKED["messages"]})
         self.assertIn("  profile   xcode", ran.lines)

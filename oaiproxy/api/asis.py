@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from oaiproxy.api.errors import ApiError
+from oaiproxy.api.sse import says_stream
+
+#: What an event ends with.
+_EVENT_ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 class AsItIs:
@@ -11,6 +15,8 @@ class AsItIs:
     def __init__(self) -> None:
         self.accepted = False
         self.finished = False
+        self._events = False
+        self._tail = b""
 
     @property
     def acknowledged(self) -> bool:
@@ -20,6 +26,7 @@ class AsItIs:
     def open(self, part: int, content_type: str) -> None:
         """The answer begins."""
         self.accepted = True
+        self._events = says_stream(content_type, otherwise=False)
 
     def over(self, part: int) -> bool:
         """Whether more of the answer is of no use."""
@@ -31,6 +38,7 @@ class AsItIs:
 
     def feed(self, part: int, data: bytes) -> bytes:
         """Take a piece of the body and return it."""
+        self._tail = (self._tail + data)[-4:] if len(data) < 4 else data[-4:]
         return data
 
     def end(self, part: int) -> bytes:
@@ -43,5 +51,9 @@ class AsItIs:
         return b""
 
     def fail(self, error: ApiError) -> bytes:
-        """The event on which the SDKs raise; who knows that the answer is no stream does not send it."""
-        return error.event()
+        """The event on which the SDKs raise, where an event may stand.
+
+        Behind half an event it would complete that one, which upstream has not done.
+        """
+        whole = not self._tail or self._tail.endswith(_EVENT_ENDS)
+        return error.event() if self._events and whole else b""

@@ -13,3 +13,11 @@ def place_of(error: BaseException, skip: int = 0) -> str:
     """
     frames = traceback.extract_tb(error.__traceback__)[skip:][-4:]
     return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames) or "its call"
+
+
+def trace_of(error: BaseException) -> str:
+    """The whole way to an error and what kind of one it is, a line for each place; nothing of what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    shown = [*frames[:10], *frames[10:][-20:]]
+    lines = [f"  {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in shown]
+    return "\n".join(["Traceback (what the error says is left out):", *lines, type(error).__qualname__])

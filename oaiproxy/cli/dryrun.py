@@ -15,6 +15,7 @@ from oaiproxy.api.request import ApiRequest, Body, PortKind
 from oaiproxy.bridge.completions.fields import CHAT_FIELDS, COMPLETION_FIELDS
 from oaiproxy.bridge.fields import KNOWN_FIELDS, Field
 from oaiproxy.cli.recorded import Recorded
+from oaiproxy.tools import ToolBox, marked, offered
 from oaiproxy.transforms import Pipeline, TransformContext
 from oaiproxy.web.dialects import Call, CallContext, Dialect, chat_over_responses, completions_over_responses
 
@@ -99,9 +100,12 @@ def chat_request(
     return request if stream is None else request.with_fields(stream=stream)
 
 
-def run_request(asked: ApiRequest, pipeline: Pipeline, context: CallContext) -> RequestRun:
+def run_request(
+    asked: ApiRequest, pipeline: Pipeline, context: CallContext, tools: ToolBox | None = None
+) -> RequestRun:
     """Do with a request what a bridge port does before it goes upstream.
 
+    @param tools: the tools that the port runs itself, which are offered with it.
     @raise ApiError: the client would get that.
     """
     request, effects = asked, []
@@ -110,6 +114,10 @@ def run_request(asked: ApiRequest, pipeline: Pipeline, context: CallContext) -> 
         before, request = request, Pipeline((transform,)).run(request, known)
         if request is not before:
             effects.append(_effect(transform.name, before, request))
+    if tools:
+        before, request = request, offered(marked(request, tools), tools)
+        if request is not before:
+            effects.append(_effect("tool-execution", before, request))
     call = ROUTES[asked.path].dialect(request, replace(context, named=asked.model))
     return RequestRun(asked, request, tuple(effects), call, context.profile.name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -127,7 +127,7 @@ class LoggedExchange:
         else:
             body = b"".join(_chunk(chunk, what) for chunk in chunks)
             try:
-                unpack: Callable[[bytes], bytes] = unpacker(head.header("content-encoding").strip().lower().encode())
+                unpack = unpacker(head.header("content-encoding").strip().lower().encode())
                 body = unpack(body)
             except ApiError as e:
                 raise LogError(f"{what} cannot be read: {e.message}") from None

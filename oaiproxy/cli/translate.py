@@ -24,6 +24,7 @@ from oaiproxy.cli.trafficlog import LogError, LoggedExchange, load_exchange
 from oaiproxy.clients import UnknownProfile, find_profile
 from oaiproxy.models import Catalogue, CatalogueError
 from oaiproxy.settings import DEMO, Settings
+from oaiproxy.tools import ToolBox, ToolBoxError, discover_tools
 from oaiproxy.transforms import Pipeline, TransformError, discover, order
 from oaiproxy.web.dialects import CallContext
 from oaiproxy.web.profiles import PROFILE
@@ -76,7 +77,7 @@ class Translate:
         try:
             work = self._work()
             pipeline = self._pipeline() if work.transforms else Pipeline(())
-            run = run_request(work.asked, pipeline, work.context)
+            run = run_request(work.asked, pipeline, work.context, self._tools(work))
         except ApiError as e:
             return self._refused(e)
         if work.answers is None:
@@ -143,6 +144,15 @@ class Translate:
         try:
             return Pipeline(order(found.transforms))
         except TransformError as e:
+            raise TranslateError(str(e)) from None
+
+    def _tools(self, work: _Work) -> ToolBox:
+        settings = work.context.settings.tools
+        if not (settings.enabled and work.transforms):
+            return ToolBox()
+        try:
+            return ToolBox(discover_tools().tools).for_settings(settings)
+        except ToolBoxError as e:
             raise TranslateError(str(e)) from None
 
     def _read(self, files: Sequence[str]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from oaiproxy.settings import (
     Access,
     AuthMode,
     Concurrency,
+    Limits,
     Port,
     ServiceSettings,
     Settings,
@@ -63,6 +64,7 @@ def build(
     return ServiceSettings(
         ports=tuple(port for several in ports for port in several),
         common=common,
+        remarks=tuple(_remarks(service, ports)),
         log_file=service.get("log"),
         drain=service.get("drain", ServiceSettings().drain),
         debug=service.get("debug", False),
@@ -102,6 +104,16 @@ def _port(kind: PortKind, places: Sequence[str], where: str, interface: str | No
         except ValueError as e:
             raise ConfigError(f"{where}: {e}") from None
     return ports
+
+
+def _remarks(said: _Said, ports: Sequence[Sequence[Port]]) -> Iterator[str]:
+    """What is said and has no effect, though somebody may count on it."""
+    used = any(port.settings.access.mode is AuthMode.REPLACE for several in ports for port in several)
+    if (where := said.where("proxy_keys")) and not used:
+        yield (
+            f"{where} is not used: clients are asked for a proxy key only with --auth replace (or "
+            "PROXY_REQUIRE_API_KEY=true)"
+        )
 
 
 def _file_port(port: FilePort, interface: str | None, told: _Said) -> list[Port]:
@@ -144,6 +156,7 @@ def _settings(said: _Said) -> Settings:
         keepalive=said.get("keepalive", target.keepalive),
         profile=said.get("profile"),
         timeouts=_timeouts(said),
+        limits=_limits(said),
         retries=said.get("max_retries", target.retries),
         concurrency=Concurrency(said.get("max_exchanges", 0), said.get("max_exchanges_per_client", 0)),
         access=_access(said),
@@ -165,6 +178,17 @@ def _timeouts(said: _Said) -> Timeouts:
         connect=said.get("connect_timeout", default.connect),
         first_byte=said.get("first_byte_timeout", both or default.first_byte),
         idle=said.get("idle_timeout", both or default.idle),
+    )
+
+
+def _limits(said: _Said) -> Limits:
+    default = Limits()
+    return Limits(
+        json_body=said.get("max_json_body", default.json_body),
+        upload=said.get("max_upload") or None,
+        head_seconds=said.get("header_timeout", default.head_seconds),
+        body_seconds=said.get("body_timeout", default.body_seconds),
+        idle_seconds=said.get("client_idle_timeout", default.idle_seconds),
     )
 
 

@@ -28,7 +28,7 @@ class Job(str, Enum):
     MODELS = "Models and parameters"
     THINK = "Think tags"
     ACCESS = "Keys and browsers"
-    TIMES = "Time limits and retries"
+    TIMES = "Limits and retries"
     TOOLS = "Tools that the proxy runs"
     SERVICE = "The service itself"
 
@@ -430,9 +430,49 @@ SETTINGS: tuple[Setting, ...] = (
         default="2",
     ),
     _setting(
+        "max_json_body",
+        values.size,
+        "the largest body of a request that the proxy has to read",
+        Job.TIMES,
+        takes="BYTES",
+        default="64 MB",
+    ),
+    _setting(
+        "max_upload",
+        values.size,
+        "the largest body of a request that is passed on as it comes; 0 any size",
+        Job.TIMES,
+        takes="BYTES",
+        default="0",
+    ),
+    _setting(
+        "header_timeout",
+        values.positive_seconds,
+        "seconds that the head of a client's request may take",
+        Job.TIMES,
+        takes="SECONDS",
+        default="10",
+    ),
+    _setting(
+        "body_timeout",
+        values.positive_seconds,
+        "seconds for which the body of a client's request may stand still, or only trickle",
+        Job.TIMES,
+        takes="SECONDS",
+        default="30",
+    ),
+    _setting(
+        "client_idle_timeout",
+        values.positive_seconds,
+        "seconds for which a client's connection is kept without a request",
+        Job.TIMES,
+        takes="SECONDS",
+        default="75",
+    ),
+    _setting(
         "max_exchanges",
         values.count,
-        "requests to the upstream that a port handles at the same time; 0 any number",
+        "clients' requests for the upstream that a port handles at the same time; 0 any number",
         Job.TIMES,
         takes="NUMBER",
         default="0",

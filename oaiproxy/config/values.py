@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -73,6 +74,21 @@ def positive(value: object) -> int:
     if (number := count(value)) == 0:
         raise ValueError("must be 1 or more")
     return number
+
+
+#: As they are written after a number of bytes; by 1024, as everybody means it.
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+_SIZE = re.compile(r"([0-9]{1,15})\s*([kmg]?)i?b?")
+
+
+def size(value: object) -> int:
+    """A number of bytes, 0 or more: ``67108864``, or ``64 MB``."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15:
+        return value
+    found = _SIZE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"must be a number of bytes, such as 67108864 or 64 MB, not {_shown(value)}")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def one_of(kind: type[E]) -> Callable[[object], E]:

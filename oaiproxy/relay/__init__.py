@@ -6,13 +6,12 @@ from oaiproxy.relay.client import AttemptLog, UpstreamClient
 from oaiproxy.relay.itself import own_address
 from oaiproxy.relay.retry import Retry
 from oaiproxy.relay.tls import AuthoritiesError, UpstreamTls, load_authorities
-from oaiproxy.relay.upload import BytesBody, FileBody, RequestBody, StreamedBody
+from oaiproxy.relay.upload import BytesBody, RequestBody, StreamedBody
 
 __all__ = [
     "AttemptLog",
     "AuthoritiesError",
     "BytesBody",
-    "FileBody",
     "RequestBody",
     "Retry",
     "StreamedBody",

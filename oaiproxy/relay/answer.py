@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
@@ -17,6 +18,8 @@ from oaiproxy.relay.connections import Connection
 #: Header fields as they cross the proxy: names and values, in order.
 HeaderPairs = Sequence[tuple[bytes, bytes]]
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
 #: Of the body of an answer that nobody gets no more is taken than this, in bytes, and for no longer than this, in
 #: seconds; where there is more its connection is given up.
 _LEFTOVER_BYTES = 1 << 16
@@ -31,15 +34,26 @@ class UpstreamAnswer:
     @ivar phrase: the reason phrase.
     @ivar headers: the header fields, without those of the connection.
     @ivar length: the body's length in bytes where the head says it, else None.
+    @ivar until_close: nothing but the end of the connection ends the body.
     """
 
-    def __init__(self, upstream: str, response: IResponse, headers: HeaderPairs, connection: Connection) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        response: IResponse,
+        headers: HeaderPairs,
+        connection: Connection,
+        *,
+        until_close: bool = False,
+    ) -> None:
         self._response = response
         self._connection = connection
         self.upstream = upstream
         self.status: int = response.code
-        self.phrase: bytes = response.phrase
+        # RFC 9112 section 4; a line end in it would let the upstream write a second answer
+        self.phrase: bytes = _CONTROL.sub(b" ", response.phrase)
         self.headers = headers
+        self.until_close = until_close
         self.length: int | None = None if response.length is UNKNOWN_LENGTH else response.length
 
     def header(self, name: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
 
@@ -20,18 +20,21 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
-from oaiproxy.api.errors import BadRequest
+from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.relay.answer import HeaderPairs, UpstreamAnswer, discard
 from oaiproxy.relay.connections import Connection, ConnectionPool, ConnectStep
 from oaiproxy.relay.failures import CONNECT_ERRORS, SEND_ERRORS, AttemptFailed, Failures, cause_of
 from oaiproxy.relay.limits import answered_in_time, within
 from oaiproxy.relay.retry import RETRIES, Retry
 from oaiproxy.relay.tls import UpstreamTls
-from oaiproxy.relay.upload import BytesBody, RequestBody, Upload
+from oaiproxy.relay.upload import BytesBody, RequestBody, StreamedBody, StreamedUpload, Upload
 from oaiproxy.settings import Timeouts
 
 #: treq keeps a cookie jar, in which a cookie set for one client would be sent for another.  This one takes nothing.
 _NO_COOKIES = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+#: What treq would act upon in an answer.  It fails on cookies that are not ASCII.
+_NOT_FOR_TREQ = (b"content-encoding", b"set-cookie", b"set-cookie2")
 
 
 class AttemptLog(Protocol):
@@ -54,13 +57,14 @@ class _AsGiven:
 
     Between this and its caller treq would add ``Accept-Encoding: gzip``, decode the body, normalise the URL and write
     the method in capitals.  What treq passes down is therefore ignored for what was given, and what it would act upon
-    in the answer (``Content-Encoding``) is taken out of its sight and kept in `headers`.
+    in the answer (`_NOT_FOR_TREQ`) is taken out of its sight and kept in `headers`.
     """
 
     def __init__(self, connection: Connection, request: ClientRequest) -> None:
         self._connection = connection
         self._request = request
         self.headers: list[tuple[bytes, bytes]] = []
+        self.until_close = False
 
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
@@ -68,8 +72,10 @@ class _AsGiven:
         return self._connection.request(self._request).addCallback(self._answered)
 
     def _answered(self, response: IResponse) -> IResponse:
+        self.until_close = self._connection.until_close
         self.headers = [(name, value) for name, values in response.headers.getAllRawHeaders() for value in values]
-        response.headers.removeHeader(b"content-encoding")
+        for name in _NOT_FOR_TREQ:
+            response.headers.removeHeader(name)
         return response
 
 
@@ -138,6 +144,7 @@ class UpstreamClient:
         It is sent again, as `Retry` says, where no connection could be made, where the connection was lost before a
         byte of an answer came back, and where the answer's status says that none was made.  The last answer is passed
         on as it is; ``x-oaiproxy-retries`` among its header fields, or those of the error, says how often that was.
+        A `StreamedBody` of which something was taken is gone: such a request is not sent again.
 
         While it waits to be sent again it holds no connection; cancelled, it is not sent again.
 
@@ -159,14 +166,15 @@ class UpstreamClient:
                 answer = await self._attempt(method, target, headers, body, log)
             except AttemptFailed as e:
                 error, reason = e.error, e.error.message
-                wait = self._retry.wait(tried) if retry and e.safe else None
+                wait = self._retry.wait(tried) if retry and e.safe and not _is_gone(body) else None
                 if wait is None:
                     if tried:
                         error.headers[RETRIES.decode("ascii")] = str(tried)
                     raise error from None
             else:
                 reason = f"The upstream {self.name} answered {answer.status}."
-                wait = self._retry.wait_after(answer.status, answer.headers, tried) if retry else None
+                again = retry and not _is_gone(body)
+                wait = self._retry.wait_after(answer.status, answer.headers, tried) if again else None
                 if wait is None:
                     if tried:
                         answer.headers = [*answer.headers, (RETRIES, b"%d" % tried)]
@@ -186,7 +194,12 @@ class UpstreamClient:
                 await discard(answer, None if log is None else log.upstream_chunk, self._reactor, wait)
 
     async def _attempt(
-        self, method: bytes, target: bytes, headers: HeaderPairs, body: RequestBody | None, log: AttemptLog | None
+        self,
+        method: bytes,
+        target: bytes,
+        headers: HeaderPairs,
+        body: RequestBody | None,
+        log: AttemptLog | None,
     ) -> UpstreamAnswer:
         """Send a request once.
 
@@ -195,7 +208,8 @@ class UpstreamClient:
 
         @raise AttemptFailed: no answer came.
         """
-        fresh = False
+        # a kept connection may be about to close, and what would be lost with it cannot be sent again
+        fresh = isinstance(body, StreamedBody)
         while True:
             if log is not None:
                 data = body.data if isinstance(body, BytesBody) else None
@@ -229,10 +243,15 @@ class UpstreamClient:
             raise self._failures.connecting(e) from None
 
     async def _send_on(
-        self, connection: Connection, method: bytes, target: bytes, headers: HeaderPairs, body: RequestBody | None
+        self,
+        connection: Connection,
+        method: bytes,
+        target: bytes,
+        headers: HeaderPairs,
+        body: RequestBody | None,
     ) -> UpstreamAnswer:
         kept = connection.requests > 0
-        upload = None if body is None else Upload(body, self._reactor.seconds)
+        upload = None if body is None else _sending(body, self._reactor.seconds)
         agent = _AsGiven(connection, self._request(method, target, headers, upload))
         answering: Deferred[Any] = HTTPClient(agent, _NO_COOKIES).request(
             method.decode("ascii"),
@@ -250,15 +269,20 @@ class UpstreamClient:
         except SEND_ERRORS as e:
             cause, heard = cause_of(e), connection.heard
             connection.drop()
+            if isinstance(cause, ApiError):
+                # the client's body did not come
+                raise AttemptFailed(cause, safe=False) from None
             if kept and not heard and isinstance(cause, ConnectionClosed):
                 raise _Stale from None
             raise failures.sending(cause, heard=heard) from None
-        if upload is not None and not upload.ended:
-            # it has answered, wholly, and takes the rest of the request only to throw it away
+        if not 200 <= response.code <= 999:
             connection.drop()
-        return UpstreamAnswer(self.name, response, agent.headers, connection)
+            raise failures.status(response.code)
+        return UpstreamAnswer(self.name, response, agent.headers, connection, until_close=agent.until_close)
 
-    def _request(self, method: bytes, target: bytes, headers: HeaderPairs, upload: Upload | None) -> ClientRequest:
+    def _request(
+        self, method: bytes, target: bytes, headers: HeaderPairs, upload: IBodyProducer | None
+    ) -> ClientRequest:
         fields = Headers()
         for name, value in headers:
             fields.addRawHeader(name, value)
@@ -270,3 +294,11 @@ class UpstreamClient:
     async def close(self) -> None:
         """Close the idle connections."""
         await self._pool.closeCachedConnections()
+
+
+def _sending(body: RequestBody, seconds: Callable[[], float]) -> Upload | StreamedUpload:
+    return body.upload(seconds) if isinstance(body, StreamedBody) else Upload(body, seconds)
+
+
+def _is_gone(body: RequestBody | None) -> bool:
+    return isinstance(body, StreamedBody) and body.begun

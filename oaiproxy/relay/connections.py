@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web._newclient import Request as ClientRequest
 from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
-from twisted.web.iweb import IResponse
+from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from zope.interface import implementer
 
 
@@ -28,6 +28,7 @@ class Connection(HTTP11ClientProtocol):
     heard = False
     lost: Failure | None = None
     _secure = False
+    _unfinished = False
     _securing: Deferred[None] | None = None
 
     def connectionMade(self) -> None:
@@ -57,7 +58,40 @@ class Connection(HTTP11ClientProtocol):
     def request(self, request: ClientRequest) -> Deferred[IResponse]:
         self.requests += 1
         self.heard = False
-        return super().request(request)
+        answering = super().request(request)
+        if self._state == "TRANSMITTING":
+            head: Any = self._responseDeferred
+            head.addCallback(self._early, request)
+        return answering
+
+    def _early(self, response: IResponse, request: ClientRequest) -> IResponse:
+        """An answer has begun: where the request is still being sent, the rest of it is of no use.
+
+        Twisted would keep the answer back until the whole request was written.
+        """
+        self._stop_sending(request)
+        return response
+
+    def _stop_sending(self, request: ClientRequest) -> None:
+        if self._state == "TRANSMITTING":
+            self._state = "WAITING"
+            self._unfinished = True
+            # nobody can tell what would come next on this connection
+            request.persistent = False
+            self.transport.unregisterProducer()  # type: ignore[union-attr]
+            request.stopWriting()
+            head: Any = self._responseDeferred
+            head.chainDeferred(self._finishedRequest)
+
+    def _giveUp(self, reason: Failure) -> None:
+        if self._currentRequest is not None:
+            # what came is no answer: Twisted would forget who waits for one while the request is still being sent
+            self._stop_sending(self._currentRequest)
+        unfinished = self._unfinished or self._state == "TRANSMITTING_AFTER_RECEIVING_RESPONSE"
+        super()._giveUp(reason)
+        if unfinished:
+            # the upstream need not take what is still to be written
+            self.drop()
 
     def dataReceived(self, data: bytes) -> None:
         self.heard = True
@@ -68,6 +102,15 @@ class Connection(HTTP11ClientProtocol):
         super().connectionLost(reason)
         if self._securing is not None and not self._securing.called:
             self._securing.errback(reason)
+
+    @property
+    def until_close(self) -> bool:
+        """Whether nothing but the end of the connection ends the body that comes (RFC 9112 section 6.3, item 8); to be
+        asked when the head has come."""
+        parser = self._parser
+        if parser is None or parser.response.length is not UNKNOWN_LENGTH:
+            return False
+        return not parser.connHeaders.hasHeader(b"transfer-encoding")
 
     def drop(self) -> None:
         """Close the connection now, whatever is under way on it."""

@@ -94,6 +94,11 @@ class Failures:
         message = f"The upstream {self._name} sent something that is not HTTP ({type(cause).__name__})."
         return AttemptFailed(UpstreamInvalid(message), safe=False)
 
+    def status(self, status: int) -> AttemptFailed:
+        """It answered with a status that no answer has (RFC 9110 section 15)."""
+        message = f"The upstream {self._name} answered with the status {status}, which is none of an answer."
+        return AttemptFailed(UpstreamInvalid(message), safe=False)
+
 
 def _unreachable(message: str, *, safe: bool = True) -> AttemptFailed:
     return AttemptFailed(UpstreamUnreachable(message), safe=safe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import IO, Protocol
+from typing import Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
@@ -16,50 +16,16 @@ from oaiproxy.api.errors import ApiError
 _PIECE = 1 << 16
 
 
-class RequestBody(Protocol):
-    """A body that can be read as often as it takes to send it.
-
-    @ivar length: in bytes.
-    """
-
-    @property
-    def length(self) -> int: ...
-
-    def read(self, at: int, size: int) -> bytes:
-        """A piece of it.
-
-        @param at: where the piece begins.
-        @param size: how long it may be.
-        @raise OSError: it cannot be read.
-        @raise ValueError: it is closed.
-        """
-
-
 class BytesBody:
-    """A body that is in memory already.
+    """A body that is in memory, and can be sent as often as it takes.
 
     @ivar data: the bytes.
+    @ivar length: how many.
     """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.length = len(data)
-
-    def read(self, at: int, size: int) -> bytes:
-        # all of it is no copy
-        return self.data[at : at + size]
-
-
-class FileBody:
-    """A body that was spooled to a file, which belongs to somebody else."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.length: int = file.seek(0, 2)
-
-    def read(self, at: int, size: int) -> bytes:
-        self._file.seek(at)
-        return self._file.read(size)
 
 
 class BodySource(Protocol):
@@ -110,6 +76,10 @@ class StreamedBody:
         @param seconds: tells the time.
         """
         return StreamedUpload(self, self._source, seconds)
+
+
+#: What may be sent.
+RequestBody: TypeAlias = BytesBody | StreamedBody
 
 
 class Sending(Protocol):
@@ -207,7 +177,7 @@ class Upload:
     @ivar on_end: called then.
     """
 
-    def __init__(self, body: RequestBody, seconds: Callable[[], float]) -> None:
+    def __init__(self, body: BytesBody, seconds: Callable[[], float]) -> None:
         """
         @param body: what is sent.
         @param seconds: tells the time.
@@ -216,7 +186,7 @@ class Upload:
         self.last = seconds()
         self.ended = False
         self.on_end: Callable[[], None] = lambda: None
-        self._body = body
+        self._data = body.data
         self._seconds = seconds
         self._at = 0
         self._paused = False
@@ -244,15 +214,10 @@ class Upload:
         assert self._consumer is not None
         self.last = self._seconds()
         while not (self._paused or self._stopped or self.ended):
-            try:
-                piece = self._body.read(self._at, _PIECE)
-            except (OSError, ValueError):
-                self._stopped = True
-                self._done.errback()
-                return
+            # all of it is no copy
+            piece = self._data[self._at : self._at + _PIECE]
             self._at += len(piece)
-            # a body that became shorter than it said ends here too, and is found out by its length
-            self.ended = not piece or self._at >= self.length
+            self.ended = self._at >= self.length
             self._consumer.write(piece)
         if self.ended and not self._stopped:
             self._stopped = True

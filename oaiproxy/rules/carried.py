@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+#: A longer key is cut short where it is shown.
+_LONGEST = 40
+
 
 def check_json(value: Any, where: str) -> Any:
     """The value itself, where JSON has such a one.
@@ -30,10 +33,17 @@ def check_json(value: Any, where: str) -> Any:
             for key, each in value.items():
                 if not isinstance(key, str) or not _is_text(key):
                     raise ValueError(f"{where}: has a key that is no text")
-                check_json(each, f"{where}.{key}" if where else key)
+                check_json(each, f"{where}.{place(key)}" if where else place(key))
         case _:
             raise ValueError(f"{where}: JSON has no {type(value).__name__}; put it in quotes")
     return value
+
+
+def place(key: str) -> str:
+    """A key as it stands in a message of one line."""
+    if key.isprintable() and len(key) <= _LONGEST:
+        return key
+    return repr(key if len(key) <= _LONGEST else key[: _LONGEST - 3] + "...")
 
 
 def _is_text(value: str) -> bool:

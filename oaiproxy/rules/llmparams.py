@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from oaiproxy.rules.append import unescaped
-from oaiproxy.rules.carried import check_json
+from oaiproxy.rules.carried import check_json, place
 from oaiproxy.rules.params import ParameterRules
 from oaiproxy.rules.tables import ModelTable
 from oaiproxy.rules.think import ThinkMode
@@ -169,7 +169,7 @@ def _table(name: str, pairs: list[_Pair]) -> ModelTable:
             # empty is what forms and compose files write for "not set"
             special[key] = SPECIAL[key](key, value) if value.text else None
         else:
-            parameters[key] = check_json(value.json, key)
+            parameters[key] = check_json(value.json, place(key))
     return ModelTable(
         pattern=None if name == UNNAMED else name,
         rules=ParameterRules(overrides=parameters, append=special.get("append_to_last_user_message")),

@@ -64,11 +64,13 @@ class ThinkFilter:
             if text.startswith(self._start):
                 pieces.append((Part.MARK, self._start))
                 text = text[len(self._start) :]
-        while (at := text.find(self._tag)) >= 0:
-            self._put(pieces, text[:at])
+        at = 0
+        while (found := text.find(self._tag, at)) >= 0:
+            self._put(pieces, text[at:found])
             pieces.append((Part.MARK, self._tag))
-            text = text[at + len(self._tag) :]
+            at = found + len(self._tag)
             self._enter(not self._inside)
+        text = text[at:]
         keep = _beginning(text, self._tag)
         if keep:
             text, self._held = text[:-keep], text[-keep:]

@@ -148,6 +148,7 @@ class RoundChunks:
         """Remember what the client is told by a chunk that stays as it is."""
         if delta.get("role"):
             self._role = True
+        self._told.placed(delta)
         for field, text in delta.items():
             if isinstance(text, str) and text:
                 self._told.before(field)
@@ -205,9 +206,6 @@ class RoundChunks:
             delta.pop("role", None)
         elif delta.get("role"):
             self._role = True
-        if self._told.rounds:
-            # the beginning of a message, which this is no more
-            delta = {key: value for key, value in delta.items() if value not in ("", None)}
         if not _plain(given):
             calls = self._client_calls(given["tool_calls"])
             if calls:

@@ -22,8 +22,9 @@ _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
     # 1.0 is an integer too
-    "integer": lambda value: not isinstance(value, bool)
-    and (isinstance(value, int) or (isinstance(value, float) and value.is_integer())),
+    "integer": lambda value: (
+        not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+    ),
 }
 
 _LIMITS: Mapping[str, tuple[Callable[[Any, Any], bool], str]] = {
@@ -154,6 +155,8 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _matches(pattern: str, value: str) -> bool:
+    if pattern.endswith("$") and not pattern.endswith("\\$"):
+        pattern = pattern[:-1] + r"\Z"  # the end of a text is not before a line end, as it is for Python
     try:
         return re.search(pattern, value) is not None
     except re.error:

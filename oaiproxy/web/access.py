@@ -19,7 +19,7 @@ from twisted.internet.address import UNIXAddress
 from oaiproxy.api.errors import BadRequest
 from oaiproxy.api.headers import KEY_FIELDS, Header
 from oaiproxy.api.hosts import is_loopback, without_port
-from oaiproxy.api.secrets import Masker, Secrets, credentials
+from oaiproxy.api.secrets import Masker, Secrets, credentials, url_credentials
 from oaiproxy.settings import Access, AuthMode
 from oaiproxy.web.site import ProxyRequest
 
@@ -153,12 +153,14 @@ class Keys:
         """
         return Masker(self._lent) if self._lent is not None and status in (401, 403) else None
 
-    def masked(self, text: str, pairs: Iterable[Header]) -> str:
+    def masked(self, text: str, pairs: Iterable[Header], target: bytes = b"") -> str:
         """A text for the service's log, without keys.
 
         @param pairs: header fields whose credentials may be in the text.
+        @param target: a request target of which the same is true.
         """
-        return Secrets((*self.secrets, *credentials(pairs))).mask(text.encode()).decode("utf-8", "replace")
+        secrets = Secrets((*self.secrets, *credentials(pairs), *url_credentials(target)))
+        return secrets.mask(text.encode()).decode("utf-8", "replace")
 
     # what goes upstream
 

@@ -60,12 +60,11 @@ class Drain:
         ended = sum(exchanges.end() for exchanges in self._exchanges)
         if busy or ended:
             self._log.warn("{ended} exchanges and {busy} connections had to be ended", ended=ended, busy=busy)
-        gone = await self._all_gone(_LAST_WORDS)
-        if not gone:
-            for connections in self._connections:
-                connections.abort()
+        lost = 0
+        if not await self._all_gone(_LAST_WORDS):
+            lost = sum(connections.abort() for connections in self._connections)
             await self._all_gone(_LAST_WORDS)
-        return gone and not busy and not ended
+        return not (busy or ended or lost)
 
     async def _all_gone(self, seconds: float) -> bool:
         """Wait until no connection is left.

@@ -7,16 +7,14 @@ waited for: its request may be on the way, and a client does not send it again b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
-
-if TYPE_CHECKING:
-    from twisted.web.http import Request
 
 #: The first request of a connection is waited for so long, in seconds.
 FIRST_REQUEST = 2.0
@@ -34,6 +32,9 @@ class Connections:
         self.clock = clock
         self._open: set[DrainingChannel] = set()
         self._waiting: list[Deferred[None]] = []
+
+    def __iter__(self) -> Iterator[DrainingChannel]:
+        return iter(tuple(self._open))
 
     def __len__(self) -> int:
         """How many are open."""
@@ -64,15 +65,21 @@ class Connections:
 
         @return: how many others there are.
         """
-        busy = [channel for channel in self._open if channel.busy]
-        for channel in self._open.difference(busy):
-            channel.loseConnection()
-        return len(busy)
+        staying = [channel for channel in self._open if not channel.leaving]
+        idle = [channel for channel in staying if not channel.busy]
+        for channel in idle:
+            channel.close()
+        return len(staying) - len(idle)
 
-    def abort(self) -> None:
-        """Close all at once, whatever is under way."""
-        for channel in list(self._open):
+    def abort(self) -> int:
+        """Close all at once, whatever is under way.
+
+        @return: how many clients lose something by it.
+        """
+        left = list(self._open)
+        for channel in left:
             channel.transport.abortConnection()  # type: ignore[union-attr]
+        return sum(not channel.leaving for channel in left)
 
     def gone(self) -> Deferred[None]:
         """Fires when none is open; may be cancelled."""
@@ -91,8 +98,22 @@ class DrainingChannel(HTTPChannel):
     """
 
     connections: Connections
-    _used = False
+    _used = False  # whether a request has come
     _first: IDelayedCall | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is arriving, or is being answered."""
+        raise NotImplementedError
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the client has its last answer, and only has to go."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the connection, on which nothing is under way."""
+        raise NotImplementedError
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -104,34 +125,22 @@ class DrainingChannel(HTTPChannel):
         super().connectionLost(reason)
         self.connections.remove(self)
 
-    def checkPersistence(self, request: Request, version: bytes) -> bool:
-        """Whether another request may follow; twisted.web asks when it has the whole head of a request."""
-        self._used = True
-        if self.connections.draining:
-            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
-            return False
-        return bool(super().checkPersistence(request, version))
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is arriving, or is being answered."""
-        return bool(self.requests or self._buffer)
-
     def drain(self) -> None:
         """End as soon as nothing is under way."""
+        if self.leaving:
+            return
         if self.requests:
-            # where there is none, twisted.web would not even look at the next
             self.persistent = False
         for request in self.requests:
             if not request.startedWriting:
-                request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+                request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         if self.busy:
             return
         if self._used:
-            self.loseConnection()
+            self.close()
         else:
-            self._first = self.connections.clock.callLater(FIRST_REQUEST, self._close_if_idle)
+            self._first = self.connections.clock.callLater(FIRST_REQUEST, self._close_unless_busy)
 
-    def _close_if_idle(self) -> None:
-        if not self.busy:
-            self.loseConnection()
+    def _close_unless_busy(self) -> None:
+        if not (self.busy or self.leaving):
+            self.close()

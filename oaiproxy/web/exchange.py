@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -11,8 +12,10 @@ from twisted.python.failure import Failure
 
 from oaiproxy.api.errors import ApiError, UpstreamInvalid
 from oaiproxy.api.headers import WARNING, for_client, for_client_changed, warning_header
+from oaiproxy.api.place import trace_of
 from oaiproxy.api.request import ApiRequest
 from oaiproxy.api.secrets import Masker
+from oaiproxy.api.streamend import stream_end
 from oaiproxy.bridge import Repair, repair_for
 from oaiproxy.observe.exchange import ExchangeLog, exchange_log
 from oaiproxy.relay import UpstreamAnswer, UpstreamBody
@@ -27,6 +30,16 @@ from oaiproxy.web.translated import TranslatedAnswer
 from oaiproxy.web.unpack import unpacker
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Chooses a dialect, or none, by the body of a request.
+
+    @ivar choose: gets the request, its body collected.
+    """
+
+    choose: Callable[[ProxyRequest], Dialect | None]
+
+
 class Exchange:
     """Owns one request from its arrival to its end: its id, its cancellation and its log.
 
@@ -39,12 +52,12 @@ class Exchange:
         self,
         port: PortContext,
         request: ProxyRequest,
-        dialect: Dialect | None = None,
+        dialect: Dialect | Choice | None = None,
         incoming: Incoming | None = None,
     ) -> None:
         """
         @param port: where the request came in.
-        @param request: the client's request, its body read.
+        @param request: the client's request, its body still to come.
         @param dialect: how it is said upstream; as it is where None.
         @param incoming: the request as it is to be understood, where that is not as it came.
         @raise ApiError: its path is none that is passed on.
@@ -90,15 +103,14 @@ class Exchange:
 
     async def _run(self) -> None:
         try:
-            if self._traffic is not None:
-                incoming = self._incoming
-                self._traffic.downstream_request(
-                    incoming.method.decode("latin-1"), self._request.uri, incoming.headers, incoming.in_memory()
-                )
-            if self._dialect is None:
+            await self._get_body()
+            dialect = self._dialect
+            if isinstance(dialect, Choice):
+                dialect = dialect.choose(self._request)
+            if dialect is None:
                 await self._pass_on()
             else:
-                await self._translate(self._dialect)
+                await self._translate(dialect)
         except CancelledError:
             # the client left; where it was something else that cancelled us, the client is not left waiting
             if self._client.ending is not None:
@@ -107,8 +119,8 @@ class Exchange:
                 self._client.cut()
         except ApiError as e:
             self._fail(e)
-        except Exception:
-            self._log.failure("exchange {id} failed inside the proxy", id=self.id)
+        except Exception as e:
+            self._log.error("exchange {id} failed inside the proxy\n{trace}", id=self.id, trace=trace_of(e))
             self._fail(ApiError("The proxy failed to handle this exchange; its log says why.", code="proxy_error"))
         finally:
             self._port.exchanges.leave(self)
@@ -118,6 +130,21 @@ class Exchange:
             if self._port.debug:
                 self._tell_end()
 
+    async def _get_body(self) -> None:
+        """Wait for the request's body, but for one that is passed on as it comes.
+
+        @raise ApiError: it is too large, or did not come.
+        """
+        incoming = self._incoming
+        try:
+            if self._dialect is not None or not incoming.streams:
+                await incoming.collect()
+        finally:
+            if self._traffic is not None:
+                self._traffic.downstream_request(
+                    incoming.method.decode("latin-1"), self._request.uri, incoming.headers, incoming.in_memory()
+                )
+
     def _tell_end(self) -> None:
         """For the service's log; what a query or a body holds is the client's."""
         request, client = self._request, self._client
@@ -126,7 +153,7 @@ class Exchange:
             id=self.id,
             port=self._port.kind.value,
             method=request.method.decode("latin-1"),
-            path=request.uri.partition(b"?")[0].decode("latin-1"),
+            path=request.shown_path(),
             end=f"{request.code}, and the client left" if client.gone else request.code,
             bytes=request.sentLength,
             seconds=self._port.clock.seconds() - self._began,
@@ -138,7 +165,7 @@ class Exchange:
                 "exchange {id} failed: {status} {error}",
                 id=self.id,
                 status=error.status,
-                error=self._port.keys.masked(error.message, self._incoming.headers),
+                error=self._port.keys.masked(error.message, self._incoming.headers, self._request.uri),
             )
         self._client.fail(error)
 
@@ -160,7 +187,12 @@ class Exchange:
         elif answer.length is not None and answer.status not in (204, 304):
             headers.append((b"Content-Length", b"%d" % answer.length))
         self._client.head(answer.status, headers, answer.phrase)
-        await self._copy(answer)
+        end = None
+        if answer.until_close and 200 <= answer.status < 300:
+            end = stream_end(outgoing.target, answer.header(b"content-type"))
+        await self._copy(answer, None if end is None else end.feed)
+        if end is not None:
+            end.check(answer.upstream)
         self._client.finish()
 
     async def _pass_on_refusal(self, answer: UpstreamAnswer, masker: Masker) -> None:
@@ -173,6 +205,7 @@ class Exchange:
             ) from None
         self._client.head(answer.status, [*for_client_changed(answer.headers), *self._client.extra], answer.phrase)
         await self._copy(answer, lambda data: masker.feed(unpack(data)))
+        unpack.end()
         self._client.write(masker.end())
         self._client.finish()
 
@@ -225,7 +258,7 @@ class Exchange:
                     id=self.id,
                     name=found[0].name,
                     model=request.model,
-                    error=self._port.keys.masked(e.message, self._incoming.headers),
+                    error=self._port.keys.masked(e.message, self._incoming.headers, self._request.uri),
                 )
                 repairs.append(found[0])
                 request = found[1]

@@ -44,6 +44,7 @@ class Exchanges:
     """Knows every running exchange of a port.
 
     @ivar draining: whether the service is about to end.
+    @ivar clients: how many of each client run, where that is limited.
     """
 
     def __init__(self, limit: int = 0, per_client: int = 0) -> None:
@@ -55,7 +56,7 @@ class Exchanges:
         self._limit = limit
         self._per_client = per_client
         self._running: dict[Running, bytes] = {}
-        self._clients: dict[bytes, int] = {}
+        self.clients: dict[bytes, int] = {}
         self._ended = False
 
     def __len__(self) -> int:
@@ -79,24 +80,24 @@ class Exchanges:
         name = b""
         if self._per_client:
             name = client()
-            running = self._clients.get(name, 0)
+            running = self.clients.get(name, 0)
             if running >= self._per_client:
                 raise TooManyExchanges(
                     f"{running} requests of yours run at the same time, which is as many as this proxy allows one "
                     "client. Send the request again when one of them has ended."
                 )
-            self._clients[name] = running + 1
+            self.clients[name] = running + 1
         self._running[exchange] = name
 
     def leave(self, exchange: Running) -> None:
         """An exchange is over."""
         name = self._running.pop(exchange)
         if self._per_client:
-            left = self._clients[name] - 1
+            left = self.clients[name] - 1
             if left:
-                self._clients[name] = left
+                self.clients[name] = left
             else:
-                del self._clients[name]
+                del self.clients[name]
 
     def end(self) -> int:
         """End all that run, and let no other begin.

@@ -13,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 from oaiproxy.api.errors import ApiError, MethodNotAllowed, UpstreamTimeout
 from oaiproxy.api.headers import for_upstream
 from oaiproxy.api.loop import marked
+from oaiproxy.api.place import trace_of
 from oaiproxy.relay import UpstreamBody
 from oaiproxy.relay.limits import within
 from oaiproxy.web.context import MARK, PortContext
@@ -122,8 +123,8 @@ class UpstreamCheck:
             self._found = await within(clock, Deferred.fromCoroutine(self._ask()), PATIENCE, lambda: late)
         except ApiError as e:
             self._found = e
-        except Exception:
-            self._log.failure("the health check of the upstream failed inside the proxy")
+        except Exception as e:
+            self._log.error("the health check of the upstream failed inside the proxy\n{trace}", trace=trace_of(e))
             self._found = ApiError("The health check failed inside the proxy; its log says why.", code="proxy_error")
         self._until = clock.seconds() + KEPT
         waiting, self._waiting = self._waiting or [], None

@@ -8,8 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
-from typing import IO
 
 from oaiproxy.api.check import CHECKED_PATHS, check_body
 from oaiproxy.api.errors import ApiError, BadRequest
@@ -18,7 +16,7 @@ from oaiproxy.api.loop import marked
 from oaiproxy.api.request import ApiRequest, Body, PortKind
 from oaiproxy.api.secrets import is_secret_header
 from oaiproxy.clients import ClientProfile, ErrorAnswer, ErrorForm, error_message
-from oaiproxy.relay import BytesBody, FileBody, RequestBody
+from oaiproxy.relay import BytesBody, RequestBody, StreamedBody
 from oaiproxy.transforms import TransformContext
 from oaiproxy.web.context import MARK, PortContext
 from oaiproxy.web.dialects import Call, CallContext
@@ -27,6 +25,9 @@ from oaiproxy.web.profiles import profile_of
 from oaiproxy.web.site import ProxyRequest
 
 Pairs = Sequence[tuple[bytes, bytes]]
+
+#: A body of up to this size, in bytes, is collected although nobody reads it, so that it can be sent again.
+SMALL = 1 << 18
 
 #: Known to nobody, so that nobody can tell from an account whose it is.
 _ACCOUNT_KEY = secrets.token_bytes(32)
@@ -50,7 +51,7 @@ class Outgoing:
 
 
 class Incoming:
-    """A client's request, its body read.
+    """A client's request; its body is there when it was collected.
 
     @ivar headers: the header fields as they came.
     @ivar profile: how to speak to this client.
@@ -75,6 +76,30 @@ class Incoming:
         if self.profile.errors is ErrorForm.MESSAGE and self._asks_for_chat():
             request.error_form = self._error_message
 
+    async def collect(self) -> None:
+        """Wait for the body where somebody has to read it, or where it is so small that it can be sent again.
+
+        @raise ApiError: it is too large, or did not come.
+        """
+        body = self._request.body
+        if body.data is None:
+            await body.collect(self._port.settings.limits.json_body)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the body goes upstream as it comes where the request is passed on: nobody reads it, and it is
+        large."""
+        length = self._request.body.length
+        return not self._is_read() and (length is None or length > SMALL)
+
+    def _is_read(self) -> bool:
+        if self.method != b"POST":
+            return False
+        if self._port.pipeline.for_request(self._port.kind, self._path):
+            return True
+        # a compressed body is for upstream to judge
+        return self._path in CHECKED_PATHS and not self._request.getHeader(b"content-encoding")
+
     def passed_on(self) -> Outgoing:
         """What goes upstream where the request is passed on as it is, but for what transforms make of it.
 
@@ -88,8 +113,7 @@ class Incoming:
                 return Outgoing(
                     self.method, self._target, headers, BytesBody(request.body.raw), warnings=request.warnings
                 )
-            # a compressed body is for upstream to judge
-            if self._path in CHECKED_PATHS and not self._request.getHeader(b"content-encoding"):
+            if self._is_read():
                 raw = self.content()
                 check_body(self._path, raw)
                 return Outgoing(self.method, self._target, headers, BytesBody(raw))
@@ -112,25 +136,20 @@ class Incoming:
         return error_message(error, request, int(time.time()))
 
     def content(self) -> bytes:
-        """The body's bytes."""
-        if (data := self.in_memory()) is not None:
-            return data
-        return self._spooled().read()
+        """The body's bytes; none where it was not collected."""
+        return self._request.body.data or b""
 
     def in_memory(self) -> bytes | None:
-        """The body's bytes, or None where it is so large that it was spooled to a file."""
-        content = self._request.content
-        return content.getvalue() if isinstance(content, BytesIO) else None
+        """The body's bytes, or None where it was not collected."""
+        return self._request.body.data
 
     def _body_as_sent(self) -> RequestBody | None:
-        if (data := self.in_memory()) is not None:
-            return BytesBody(data) if data else None
-        return FileBody(self._spooled())
-
-    def _spooled(self) -> IO[bytes]:
-        file: IO[bytes] = self._request.content  # type: ignore[assignment]
-        file.seek(0)
-        return file
+        body = self._request.body
+        if body.data is not None:
+            return BytesBody(body.data) if body.data else None
+        body.check(self._port.settings.limits.upload)
+        body.limit(self._port.settings.limits.upload)
+        return StreamedBody(body)
 
     def said(self) -> Body:
         """The body in the client's dialect.

@@ -17,7 +17,7 @@ from oaiproxy.relay import BytesBody
 from oaiproxy.settings import TargetApi
 from oaiproxy.web.context import PortContext
 from oaiproxy.web.dialects import Dialect, chat_over_responses
-from oaiproxy.web.exchange import Exchange
+from oaiproxy.web.exchange import Choice, Exchange
 from oaiproxy.web.incoming import Incoming, Outgoing
 from oaiproxy.web.site import ProxyRequest
 from oaiproxy.web.thinking import chat_dialect
@@ -43,13 +43,13 @@ class OneEndpoint(Resource):
     def render(self, request: ProxyRequest) -> int:
         if request.method != b"POST":
             raise MethodNotAllowed("Requests to this endpoint are made with POST.", ("POST",))
-        Exchange(self._port, request, self._dialect(request), ProxyIncoming(self._port, request)).start()
+        Exchange(self._port, request, self._dialect(), ProxyIncoming(self._port, request)).start()
         return NOT_DONE_YET
 
-    def _dialect(self, request: ProxyRequest) -> Dialect | None:
+    def _dialect(self) -> Choice | Dialect:
         if self._port.settings.target_api is TargetApi.RESPONSES:
             return chat_over_responses
-        return chat_dialect(self._port, request)
+        return Choice(lambda request: chat_dialect(self._port, request))
 
 
 class ProxyIncoming(Incoming):
@@ -99,6 +99,9 @@ class ProxyIncoming(Incoming):
         renamed = request.without_fields(("max_tokens",))
         # who says both says it by the newer name
         return renamed if "max_completion_tokens" in renamed.json else renamed.with_fields(max_completion_tokens=limit)
+
+    def _is_read(self) -> bool:
+        return True
 
     def passed_on(self) -> Outgoing:
         request = self.asked()

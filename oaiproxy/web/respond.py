@@ -21,11 +21,14 @@ _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus
 Pairs = Iterable[tuple[bytes, bytes]]
 
 
+def phrase_of(status: int) -> bytes:
+    """The reason phrase of a status."""
+    return _PHRASES.get(status, b"")
+
+
 def write_head(request: ProxyRequest, status: int, headers: Pairs, phrase: bytes | None = None) -> None:
     """Set status and header fields; fields of one name take the place of what was set before."""
-    if phrase is None and status in _PHRASES:
-        phrase = _PHRASES[status]
-    request.setResponseCode(status, phrase)
+    request.setResponseCode(status, _PHRASES.get(status) if phrase is None else phrase)
     fields: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         fields.setdefault(name, []).append(value)

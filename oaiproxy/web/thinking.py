@@ -3,7 +3,6 @@ for calls of tools that the proxy runs."""
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -26,6 +25,7 @@ _decoder = msgspec.json.Decoder(_Named)
 def chat_dialect(port: PortContext, request: ProxyRequest) -> Dialect | None:
     """How a chat request is said upstream whose answer is a chat answer too.
 
+    @param request: the request, its body collected.
     @return: None where nobody has to read the answer, so that the request is passed on as it is.
     """
     rules = think_rules(port, request) if port.settings.think.on else None
@@ -41,11 +41,8 @@ def think_rules(port: PortContext, request: ProxyRequest) -> ThinkRules | None:
     """
     named = sent = None
     if not request.getHeader(b"content-encoding"):
-        content = request.content
-        assert content is not None
-        content.seek(0)
         try:
-            model = _decoder.decode(content.getvalue() if isinstance(content, BytesIO) else content.read()).model
+            model = _decoder.decode(request.body.data or b"").model
         except (ValueError, RecursionError):
             return None
         named = model if isinstance(model, str) else None

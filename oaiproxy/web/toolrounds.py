@@ -62,9 +62,7 @@ class ToolRounds:
             return None
         number, calls = len(self._rounds), turn.own_calls
         results = await self._runner.run(calls)
-        answers = [
-            tool_message(turn.call_id(call, number), text) for call, text in zip(calls, results, strict=True)
-        ]
+        answers = [tool_message(turn.call_id(call, number), text) for call, text in zip(calls, results, strict=True)]
         self._rounds.append([turn.message(number), *answers])
         last = len(self._rounds) >= self._port.tools.settings.rounds
         call = self._dialect(

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from oaiproxy.api.errors import ApiError
 from oaiproxy.api.headers import STREAM_HEADERS, for_client_bridge, for_client_changed
 from oaiproxy.api.sse import EVENT_LIMIT, says_stream
+from oaiproxy.api.streamend import stream_end
 from oaiproxy.clients import KeepaliveForm
 from oaiproxy.observe.exchange import ExchangeLog
 from oaiproxy.relay import UpstreamAnswer, UpstreamBodies, UpstreamBody
@@ -96,7 +97,7 @@ class TranslatedAnswer:
             if e is None or not self._client.started:
                 self._client.extra += self._headers
                 raise
-            error = self._port.keys.masked(e.message, self._requests[0].headers)
+            error = self._port.keys.masked(e.message, self._requests[0].headers, self._requests[0].target)
             self._log.info("exchange {id} failed in the middle: {error}", id=self._name, error=error)
             if not self._client.gone:
                 self._client.write(self._joint.fail(e))
@@ -137,7 +138,14 @@ class TranslatedAnswer:
         failed = not 200 <= answer.status < 300
         if failed or not self._headers:
             self._headers = for_client_bridge(answer.headers)
-        unpack = unpacker(answer.header(b"content-encoding").strip().lower())
+        try:
+            unpack = unpacker(answer.header(b"content-encoding").strip().lower())
+            if not failed:
+                joint.open(part, content_type)
+        except ApiError:
+            # nobody takes its body
+            answer.abort()
+            raise
         if failed:
             body = await self._error_body(answer, unpack, log)
             error = self._call.failure(answer.status, content_type, body)
@@ -146,13 +154,15 @@ class TranslatedAnswer:
                 self._give(body)
                 return
             raise error
-        joint.open(part, content_type)
+        end = None
         if self._call.as_is:
             self._stream, self._as_is = says_stream(content_type, self._call.stream), answer
+            end = stream_end(request.target, content_type.encode("latin-1")) if answer.until_close else None
             self._give(b"")  # the client learns the head now
 
         def receive(data: bytes) -> None:
-            self._give(joint.feed(part, unpack(data)))
+            plain = unpack(data)
+            self._give(joint.feed(part, plain if end is None else end.feed(plain)))
             # what failed after something for the client waits for the next call, and upstream may never give cause
             joint.feed(part, b"")
             if joint.over(part):
@@ -162,6 +172,9 @@ class TranslatedAnswer:
         self._bodies.add(arriving)
         await arriving.done
         if not joint.over(part):
+            unpack.end()
+            if end is not None:
+                end.check(answer.upstream)
             self._give(joint.end(part))
 
     def _body(self, answer: UpstreamAnswer, receive: Callable[[bytes], None], log: ExchangeLog | None) -> UpstreamBody:
@@ -183,9 +196,9 @@ class TranslatedAnswer:
 
         def receive(data: bytes) -> None:
             nonlocal size
-            size += len(data)
             if size <= limit:
-                pieces.append(unpack(data))
+                pieces.append(unpack(data)[: limit - size])
+                size += len(pieces[-1]) or len(data)
 
         body = self._body(answer, receive, log)
         self._bodies.add(body)

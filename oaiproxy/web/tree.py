@@ -10,7 +10,7 @@ from oaiproxy.api.request import PortKind
 from oaiproxy.bridge.stored import no_list
 from oaiproxy.web.context import PortContext
 from oaiproxy.web.dialects import chat_over_responses, completions_over_responses
-from oaiproxy.web.exchange import Exchange
+from oaiproxy.web.exchange import Choice, Exchange
 from oaiproxy.web.front import Front
 from oaiproxy.web.health import HealthResource, UpstreamCheck
 from oaiproxy.web.models import ModelsResource
@@ -109,8 +109,8 @@ class ReadChatResource(Resource):
         return RelayResource(self._port) if path else self
 
     def render(self, request: ProxyRequest) -> int:
-        dialect = chat_dialect(self._port, request) if request.method == b"POST" else None
-        Exchange(self._port, request, dialect).start()
+        choice = Choice(lambda request: chat_dialect(self._port, request)) if request.method == b"POST" else None
+        Exchange(self._port, request, choice).start()
         return NOT_DONE_YET
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,9 +24,10 @@ def request(**fields: Any) -> ApiRequest:
 
 def defaults(**fields: Any) -> ApiRequest:
     """A chat request with all that the proxy adds."""
-    return request(**fields).with_added(
+    given = request(**fields).with_added(
         reasoning={"effort": "medium", "summary": "auto"}, tools=[{"type": "web_search"}], prompt_cache_key="k"
     )
+    return replace(given, tools=frozenset({"current_time"}))
 
 
 def refusal(message: str, param: str | None = None, status: int = 400) -> ApiError:
@@ -53,6 +55,7 @@ SAID = [
     (refusal("Hosted tool 'web_search' is not supported with gpt-4.1-nano.", "tools"), "web_search"),
     (refusal("The following tools cannot be used with reasoning.effort 'minimal': web_search."), "web_search"),
     (refusal("'type' of tool must be 'function'"), "web_search"),
+    (refusal("This model does not support function calling."), "the proxy's tools"),
     (refusal("Unknown parameter: 'prompt_cache_key'.", "prompt_cache_key"), "prompt_cache_key"),
     (refusal("Unknown parameter: 'stream_options.include_obfuscation'."), "stream_options"),
     (refusal("Unrecognized request argument supplied: store"), "store"),
@@ -80,6 +83,18 @@ class RepairTests(SynchronousTestCase):
         _, found = repaired(defaults(), refusal("No.", "reasoning.summary"))
         self.assertEqual(found.json["reasoning"], {"effort": "medium"})
         self.assertEqual(found.json["tools"], [{"type": "web_search"}])
+
+    def test_where_tools_are_refused_the_search_goes_first_and_then_the_proxy_s_own(self) -> None:
+        error = refusal("This model does not support tools.")
+        name, found = repaired(defaults(), error)
+        self.assertEqual((name, found.tools), ("web_search", {"current_time"}))
+        name, found = repaired(found, error)
+        self.assertEqual((name, found.tools), ("the proxy's tools", frozenset()))
+        self.assertIsNone(repair_for(found, error))
+
+    def test_what_only_a_translation_adds_is_not_left_out_of_what_is_none(self) -> None:
+        passed = replace(request(), port=PortKind.PASSTHROUGH)
+        self.assertIsNone(repair_for(passed, refusal("Unrecognized request argument supplied: store")))
 
     def test_a_summary_alone_goes_with_all_of_reasoning(self) -> None:
         given = request().with_added(reasoning={"summary": "auto"})

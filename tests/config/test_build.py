@@ -60,6 +60,11 @@ TRIED: Mapping[str, tuple[str, object]] = {
     "first_byte_timeout": ("5", 5),
     "idle_timeout": ("5", 5),
     "max_retries": ("5", 5),
+    "max_json_body": ("1 MB", 1048576),
+    "max_upload": ("1000", 1000),
+    "header_timeout": ("5", 5),
+    "body_timeout": ("5", 5),
+    "client_idle_timeout": ("5", 5),
     "max_exchanges": ("5", 5),
     "max_exchanges_per_client": ("5", 5),
     "tool_execution": ("true", True),
@@ -294,6 +299,11 @@ class MeaningTests(SettingsTestCase):
     def test_a_key_in_the_environment_is_not_used_unless_somebody_says_so(self) -> None:
         access = self.parsed(**KEYS).common.access
         self.assertEqual((access.mode, access.upstream_key, access.proxy_keys), (AuthMode.FORWARD, None, ()))
+
+    def test_proxy_keys_that_nobody_asks_for_are_remarked_on(self) -> None:
+        (remark,) = self.parsed(**KEYS).remarks
+        self.assertIn("PROXY_API_KEYS is not used", remark)
+        self.assertEqual(self.parsed(PROXY_REQUIRE_API_KEY="true", **KEYS).remarks, ())
 
     def test_keys_are_shown_nowhere(self) -> None:
         found = self.parsed(PROXY_REQUIRE_API_KEY="true", **KEYS)

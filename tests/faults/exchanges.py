@@ -12,6 +12,10 @@ JSON = "Content-Type: application/json"
 DONE = b"data: [DONE]\n\n"
 
 
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def request(stream: bool, **fields: Any) -> bytes:
     """A chat request."""
     messages = [{"role": "user", "content": "Hi"}]
@@ -24,7 +28,7 @@ def request(stream: bool, **fields: Any) -> bytes:
 def chat_chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    return b"data: " + json.dumps({**head, "choices": [choice]}).encode() + b"\n\n"
+    return b"data: " + _json({**head, "choices": [choice]}) + b"\n\n"
 
 
 def _call(index: int, **function: str) -> dict[str, Any]:
@@ -43,6 +47,8 @@ CHAT_EVENTS = (
     DONE,
 )
 CHAT_STREAM = http_stream(*CHAT_EVENTS)
+#: Where the end of the connection is what ends it.
+CHAT_TO_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + b"".join(CHAT_EVENTS)
 CHAT_OBJECT = {
     "id": "c",
     "object": "chat.completion",
@@ -56,7 +62,7 @@ CHAT_OBJECT = {
         }
     ],
 }
-CHAT_JSON = http_answer(json.dumps(CHAT_OBJECT, ensure_ascii=False).encode(), "200 OK", JSON)
+CHAT_JSON = http_answer(_json(CHAT_OBJECT), "200 OK", JSON)
 
 # a call of the proxy's own tool `clock`
 
@@ -71,7 +77,7 @@ OWN_CALL_STREAM = http_stream(
 def event(kind: str, **fields: Any) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (
         kind.encode(),
-        json.dumps({"type": kind, **fields}, ensure_ascii=False).encode(),
+        _json({"type": kind, **fields}),
     )
 
 
@@ -121,5 +127,6 @@ RESPONSE_EVENTS = (
     RESPONSE_COMPLETED,
 )
 RESPONSE_STREAM = http_stream(*RESPONSE_EVENTS)
+RESPONSE_TO_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + b"".join(RESPONSE_EVENTS)
 RESPONSE_OBJECT = response("completed", _REASONING, _MESSAGE, _FUNCTION_CALL)
-RESPONSE_JSON = http_answer(json.dumps(RESPONSE_OBJECT, ensure_ascii=False).encode(), "200 OK", JSON)
+RESPONSE_JSON = http_answer(_json(RESPONSE_OBJECT), "200 OK", JSON)

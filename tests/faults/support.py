@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -21,8 +21,9 @@ AT_ONCE = 64
 
 def send_now(connection: UpstreamConnection, data: bytes) -> None:
     """Give bytes to the kernel at once, so that a reset that follows does not take them back."""
+    transport: Any = connection.transport
     while data:
-        data = data[connection.transport.getHandle().send(data) :]
+        data = data[transport.getHandle().send(data) :]
 
 
 @dataclass(frozen=True)
@@ -61,23 +62,24 @@ class Seen:
 
 def _chunks(data: bytes) -> tuple[bytes, bool]:
     """What there is of a chunked body, and whether its last chunk is there."""
-    pieces = []
-    while True:
-        size, found, data = data.partition(b"\r\n")
-        if not found:
-            return b"".join(pieces), False
-        length = int(size, 16)
+    pieces: list[bytes] = []
+    at = 0
+    while (end := data.find(b"\r\n", at)) >= 0:
+        length = int(data[at:end], 16)
+        at = end + 2
         if length == 0:
-            assert data in (b"", b"\r", b"\r\n"), data
-            return b"".join(pieces), data == b"\r\n"
-        pieces.append(data[:length])
-        if len(data) < length + 2:
-            return b"".join(pieces), False
-        data = data[length + 2 :]
+            rest = data[at:]
+            assert rest in (b"", b"\r", b"\r\n"), rest
+            return b"".join(pieces), rest == b"\r\n"
+        pieces.append(data[at : at + length])
+        at += length + 2
+    return b"".join(pieces), False
 
 
 class Listener(Protocol):
     """Sends a request, and keeps all that comes until the connection ends."""
+
+    transport: Any
 
     def __init__(self, request: bytes) -> None:
         self.request = request
@@ -98,7 +100,7 @@ class Listener(Protocol):
 class FaultTestCase(SocketTestCase):
     """Tests with an upstream that does to each request what its query says."""
 
-    timeout = 60
+    timeout = 120
 
     async def seen(self, port: int, path: str, body: bytes) -> Seen:
         """What a client sees of one exchange on a connection of its own."""
@@ -115,10 +117,12 @@ class FaultTestCase(SocketTestCase):
             for case in left:
                 await one(case)
 
-        workers = [Deferred.fromCoroutine(worker()) for _ in range(AT_ONCE)]
-        for failed in await gatherResults([worker.addErrback(_known) for worker in workers]):
-            if failed is not None:
-                failed.raiseException()
+        # all of them end before the test does, whatever becomes of one
+        done = await DeferredList([Deferred.fromCoroutine(worker()) for _ in range(AT_ONCE)], consumeErrors=True)
+        for succeeded, result in done:
+            if not succeeded:
+                failure: Any = result
+                failure.raiseException()
 
     def dying(self, *answers: bytes) -> Callable[[UpstreamConnection, Received], None]:
         """An upstream that breaks its answer off where the query says: ``?cut=NUMBER.OFFSET.HOW``: of the answer with
@@ -130,14 +134,3 @@ class FaultTestCase(SocketTestCase):
             connection.close() if how == "close" else connection.reset()
 
         return script
-
-
-def _known(failure: Failure) -> Failure | None:
-    return _Held(failure)  # type: ignore[return-value]
-
-
-class _Held:
-    """A failure that is looked at later."""
-
-    def __init__(self, failure: Failure) -> None:
-        self.raiseException = failure.raiseException

@@ -143,7 +143,7 @@ def _steps(size: int) -> Callable[[str], list[str]]:
     return lambda text: [text[at : at + size] for at in range(0, len(text), size)]
 
 
-def _events(draw: Draw) -> list[Any]:
+def some_events(draw: Draw) -> list[Any]:
     """The events of a response: in order, or shuffled, cut, doubled and changed."""
     events: list[Any] = list(stream_of(_response(draw), _steps(draw.choice((4, 1, 9, 99)))))
     for _ in draw.some(8):
@@ -156,7 +156,7 @@ def _events(draw: Draw) -> list[Any]:
         elif what == 1:
             events.insert(draw.below(len(events)), events[at])
         elif what == 2:
-            events[at:] = events[at + 1 :] + [{"type": "error", "message": draw.text(), "code": draw.json(1)}]
+            events[at:] = [*events[at + 1 :], {"type": "error", "message": draw.text(), "code": draw.json(1)}]
         elif what == 3:
             del events[at:]
         else:
@@ -164,7 +164,8 @@ def _events(draw: Draw) -> list[Any]:
     return events
 
 
-def _bytes(draw: Draw, events: Iterable[Any]) -> bytes:
+def event_bytes(draw: Draw, events: Iterable[Any]) -> bytes:
+    """A stream of these events, mostly as a server would send it."""
     named = not draw.rarely()
     blocks = []
     for event in events:
@@ -217,8 +218,8 @@ def _ends(events: Sequence[Any]) -> bool:
 def chat_stream(draw: Draw) -> None:
     """A stream as a chat stream: only an event of upstream's ends it well, and the cut does not matter."""
     plan = draw.choice(_STREAM_PLANS)
-    events = _events(draw)
-    raw = _bytes(draw, events)
+    events = some_events(draw)
+    raw = event_bytes(draw, events)
     translator = ChatStream(plan)
     out, error = told(translator, [raw])
     assert translator.finished == (error is None)
@@ -231,7 +232,7 @@ def chat_stream(draw: Draw) -> None:
 def collected_stream(draw: Draw) -> None:
     """A stream as one completion: all of it or an error, whatever the cut."""
     plan = draw.choice(PLANS)
-    raw = _bytes(draw, _events(draw))
+    raw = event_bytes(draw, some_events(draw))
     out, error = told(CollectedStream(plan), [raw])
     assert bool(out) == (error is None), (raw, out, error)
     if out:
@@ -263,7 +264,7 @@ def joined_choices(draw: Draw) -> None:
     plan = draw.choice(PLANS)
     count = draw.below(3) + 1
     streams = plan.stream or draw.flag()
-    bodies = [draw.pieces(_bytes(draw, _events(draw)) if streams else _object(draw)) for _ in range(count)]
+    bodies = [draw.pieces(event_bytes(draw, some_events(draw)) if streams else _object(draw)) for _ in range(count)]
     joint = joint_translator(plan, count)
     out = []
     try:
@@ -305,7 +306,7 @@ def completions_answer(draw: Draw) -> None:
         for part in range(plan.answers):
             joint.open(part, "text/event-stream" if streams else "application/json")
         for part in range(plan.answers):
-            raw = _bytes(draw, _events(draw)) if streams else _object(draw)
+            raw = event_bytes(draw, some_events(draw)) if streams else _object(draw)
             out += [joint.feed(part, piece) for piece in draw.pieces(raw)]
             if not joint.over(part):
                 out.append(joint.end(part))

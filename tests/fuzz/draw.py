@@ -73,7 +73,7 @@ class Draw:
                 return
             yield number
 
-    def bytes(self, most: int) -> bytes:
+    def raw(self, most: int) -> bytes:
         """Bytes as they stand there."""
         size = self.below(most + 1)
         at = self._at
@@ -89,7 +89,7 @@ class Draw:
         """A text, odd or not."""
         if self.flag():
             return self.choice(ODD_TEXTS)
-        return self.bytes(most).decode("utf-8", "surrogateescape" if self.rarely() else "replace")
+        return self.raw(most).decode("utf-8", "surrogateescape" if self.rarely() else "replace")
 
     def joined(self, words: Sequence[Some], empty: Some, most: int = 30) -> Some:
         """Some of these words, one behind the other, with other text between them."""
@@ -97,7 +97,7 @@ class Draw:
         for _ in self.some(most):
             word: Any = self.choice(words)
             if self.rarely():
-                word = self.bytes(4) if isinstance(empty, bytes) else self.text(4)
+                word = self.raw(4) if isinstance(empty, bytes) else self.text(4)
             out = out + word
         return out
 
@@ -147,9 +147,9 @@ class Draw:
             if what == 0:
                 raw = raw[:at]
             elif what == 1:
-                raw = raw[:at] + self.bytes(6) + raw[at:]
+                raw = raw[:at] + self.raw(6) + raw[at:]
             elif what == 2:
-                raw = raw[:at] + self.bytes(3) + raw[at + self.below(8) :]
+                raw = raw[:at] + self.raw(3) + raw[at + self.below(8) :]
             elif what == 3:
                 raw = raw[:at] + raw[at + self.below(200) :]
             else:

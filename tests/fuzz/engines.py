@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,9 @@ LONGEST = 2048
 
 #: A string that hypothesis makes is little longer than it has to be.
 _SHORTEST = (0, 40, 200, 800)
+
+#: How many strings atheris begins with.
+_SEEDS = 64
 
 #: hypothesis remembers every case of a run; so a long run is many short ones.
 _BATCH = 10_000
@@ -67,14 +71,24 @@ def atheris_run(target: str, cases: int, crashes: Path) -> int:
     @param crashes: where a case that finds a fault is kept.
     @return: the exit status; mostly it does not return, as atheris ends the process.
     """
-    import atheris
+    import atheris  # type: ignore[import-untyped]
 
     with atheris.instrument_imports(include=["oaiproxy"]):
         from tests.fuzz.targets import run
 
     crashes.mkdir(exist_ok=True)
-    corpus = tempfile.mkdtemp()
-    options = [f"-runs={cases}", "-seed=1", f"-max_len={LONGEST}", "-verbosity=0", f"-artifact_prefix={crashes}/{target}-"]
-    atheris.Setup([sys.argv[0], *options, corpus], lambda data: run(target, data))
+    corpus = Path(tempfile.mkdtemp())
+    chance = random.Random(1)
+    for number in range(_SEEDS):
+        # short ones it would find by itself
+        (corpus / str(number)).write_bytes(chance.randbytes(chance.choice((30, 100, 400, 1000))))
+    options = [
+        f"-runs={cases}",
+        "-seed=1",
+        f"-max_len={LONGEST}",
+        "-verbosity=0",
+        f"-artifact_prefix={crashes}/{target}-",
+    ]
+    atheris.Setup([sys.argv[0], *options, str(corpus)], lambda data: run(target, data))
     atheris.Fuzz()
     return 0

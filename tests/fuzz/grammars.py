@@ -105,9 +105,7 @@ def masking(draw: Draw) -> None:
 def masked_heads(draw: Draw) -> None:
     """Header fields and URLs that are logged: their secrets are not shown."""
     known = Secrets(_SECRETS[: draw.below(len(_SECRETS) + 1)])
-    fields = [
-        (draw.choice(_FIELD_NAMES) or draw.bytes(8), draw.joined(_SECRET_WORDS, b"", 6)) for _ in draw.some(6)
-    ]
+    fields = [(draw.choice(_FIELD_NAMES) or draw.raw(8), draw.joined(_SECRET_WORDS, b"", 6)) for _ in draw.some(6)]
     for (name, value), (shown_name, shown) in zip(fields, mask_headers(fields, known), strict=True):
         assert shown_name == _text(name)
         assert not is_secret_header(name) or shown.endswith(MASK)

@@ -150,7 +150,17 @@ def think_filter(draw: Draw) -> None:
     assert _parts([*found, *filter.flush()]) == expected, (text, found, expected)
 
 
-_DELTA_NAMES = ("content", "role", "refusal", "tool_calls", "reasoning_content", "delta", "choices", "index", "logprobs")
+_DELTA_NAMES = (
+    "content",
+    "role",
+    "refusal",
+    "tool_calls",
+    "reasoning_content",
+    "delta",
+    "choices",
+    "index",
+    "logprobs",
+)
 
 
 def _chunk(content: str | None, index: int = 0, finish: str | None = None) -> dict[str, Any]:

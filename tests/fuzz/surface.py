@@ -26,8 +26,7 @@ from oaiproxy.rules.think import ThinkBook, ThinkMode, ThinkRules
 from oaiproxy.settings import Settings
 from oaiproxy.transforms import Pipeline
 from oaiproxy.web import PortContext, ProxySite, resource_tree
-from tests.fuzz.answers import _bytes as event_bytes
-from tests.fuzz.answers import _events as some_events
+from tests.fuzz.answers import event_bytes, some_events
 from tests.fuzz.draw import Draw
 from tests.fuzz.requests import FIELDS, MESSAGES
 
@@ -41,12 +40,15 @@ class _Transport(StringTransport):
     """One end of a connection in memory.
 
     @ivar over: it was closed, from whichever side.
+    @ivar told: the protocol knows that.
+    @ivar half_closed: nothing more will be written.
     """
 
     def __init__(self, protocol: Any, here: IPv4Address, there: IPv4Address) -> None:
         super().__init__(hostAddress=here, peerAddress=there)
         self.over = False
         self.told = False
+        self.half_closed = False
         self._ended = protocol
         protocol.makeConnection(self)
 
@@ -57,6 +59,10 @@ class _Transport(StringTransport):
     def abortConnection(self) -> None:
         self.over = True
         self.disconnecting = True
+
+    def loseWriteConnection(self) -> None:
+        """As sockets have it: the other side reads on, and mostly closes then."""
+        self.half_closed = True
 
     def unregisterProducer(self) -> None:
         """As sockets have it, which do not mind when there is none."""
@@ -76,7 +82,7 @@ class _Transport(StringTransport):
 
 
 @implementer(IReactorPluggableNameResolver)
-class _Reactor(Clock):
+class _Reactor(Clock):  # type: ignore[misc]
     """Time that passes when it is told to, and connections to an upstream that is not there."""
 
     def __init__(self) -> None:
@@ -132,16 +138,11 @@ _HEADS = (
 
 _FIELDS = (
     b"Host: proxy\r\n",
-    b"Host: other\r\n",
     b"Content-Type: application/json\r\n",
     b"Content-Type: multipart/form-data; boundary=x\r\n",
     b"Connection: close\r\n",
     b"Connection: x-api-key, keep-alive\r\n",
     b"Expect: 100-continue\r\n",
-    b"Transfer-Encoding: chunked\r\n",
-    b"Transfer-Encoding: identity\r\n",
-    b"Content-Length: 0\r\n",
-    b"Content-Length: 5\r\n",
     b"Authorization: Bearer sk-abcdefgh\r\n",
     b"X-Oaiproxy-Profile: xcode\r\n",
     b"X-Oaiproxy-Strict: true\r\n",
@@ -150,18 +151,28 @@ _FIELDS = (
     b"Accept-Encoding: gzip\r\n",
     b"Origin: http://evil\r\n",
     b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
+    b"X: \xff\r\n",
+    b"Content-Encoding: gzip\r\n",
+)
+
+_ODD_FIELDS = (
+    b"Host: other\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: identity\r\n",
+    b"Content-Length: 0\r\n",
+    b"Content-Length: 5\r\n",
     b"X: a\r\n b\r\n",
     b"X : a\r\n",
     b"X: \x00\r\n",
-    b"X: \xff\n",
-    b"Content-Encoding: gzip\r\n",
+    b"X: a\n",
+    b"X" * 5000 + b": a\r\n",
 )
 
 
 def _request(draw: Draw) -> bytes:
     """The bytes of a client's request, in order or not."""
     head = draw.choice(_HEADS)
-    fields = [_FIELDS[0], *(draw.choice(_FIELDS) for _ in draw.some(5))]
+    fields = [_FIELDS[0], *(draw.choice(_ODD_FIELDS if draw.rarely() else _FIELDS) for _ in draw.some(5))]
     body: Any = b""
     if head.startswith(b"POST"):
         value: Any = {"model": "gpt-5.1", "messages": [draw.choice(MESSAGES)], "prompt": "Say", "input": "x"}
@@ -176,7 +187,7 @@ def _request(draw: Draw) -> bytes:
         else:
             fields.append(b"Content-Length: %d\r\n" % len(body))
     raw: bytes = head + b"".join(fields) + b"\r\n" + body
-    return draw.spoilt(raw) if draw.below(3) == 2 else raw
+    return draw.spoilt(raw) if draw.below(6) == 5 else raw
 
 
 def _answer(draw: Draw) -> bytes:
@@ -215,11 +226,11 @@ _PLAIN = Settings()
 
 def _port(draw: Draw, kind: PortKind) -> None:
     _log.clear()
-    globalLogPublisher.addObserver(_errors)
+    globalLogPublisher.addObserver(_errors)  # type: ignore[arg-type]
     try:
         said, asked, sent, transport = _conversation(draw, kind)
     finally:
-        globalLogPublisher.removeObserver(_errors)
+        globalLogPublisher.removeObserver(_errors)  # type: ignore[arg-type]
     assert not _log, _log[0].get("log_failure") or _log[0]
     _check(said, asked, sent, transport)
 
@@ -304,9 +315,7 @@ def _check(said: bytes, asked: bytes, sent: list[bytes], transport: _Transport) 
         if b"HEAD" in upper or b"CONNECT" in upper:
             return  # the head alone does not say whether there is a body
         body, rest, whole = _body(status, dict(fields), rest)
-        assert whole or transport.over, said
-        if head == b"HTTP/1.1 400 Bad Request":
-            continue  # TWISTED'S OWN
+        assert whole or transport.over or transport.half_closed, said
         if status >= 400 and not any(sent) and whole:
             assert names.count(b"content-type") == 1, head
             _is_api_error(body, said)

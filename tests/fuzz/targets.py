@@ -17,7 +17,8 @@ from tests.fuzz.answers import (
     joined_choices,
 )
 from tests.fuzz.draw import Draw
-from tests.fuzz.grammars import alias, llm_params, masking, masked_heads, request_target
+from tests.fuzz.grammars import alias, llm_params, masked_heads, masking, request_target
+from tests.fuzz.reading import request_body, request_head
 from tests.fuzz.requests import chat_request, completion_request
 from tests.fuzz.streams import sse_blocks, sse_decoder, stop_filter, think_chunks, think_filter, think_object
 from tests.fuzz.surface import http_bridge, http_passthrough
@@ -42,6 +43,8 @@ TARGETS: dict[str, Target] = {
         llm_params,
         masked_heads,
         masking,
+        request_body,
+        request_head,
         request_target,
         sse_blocks,
         sse_decoder,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from tempfile import TemporaryFile
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,7 +10,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import formatEvent, globalLogPublisher
 
 from oaiproxy.api.errors import ApiError, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
-from oaiproxy.relay import BytesBody, FileBody, RequestBody, Retry, UpstreamAnswer, UpstreamClient
+from oaiproxy.relay import BytesBody, RequestBody, Retry, UpstreamAnswer, UpstreamClient
 from oaiproxy.settings import Settings, Timeouts
 from tests.relay.test_client import HOST, whole
 from tests.support import (
@@ -184,17 +183,14 @@ class FaultTests(AgainTestCase):
 
     async def test_an_upload_that_is_cut_off_is_sent_again_whole(self) -> None:
         data = bytes(range(256)) * 80_000
-        with TemporaryFile() as file:
-            file.write(data)
-            for body in (BytesBody(data), FileBody(file)):
-                upstream = self.upstream()
-                sending = Deferred.fromCoroutine(self.post(body))
-                await self.until(lambda upstream=upstream: upstream.bytes_in > 1_000_000)
-                upstream.connections[0].reset()
-                answer = await sending
-                self.assertEqual(await whole(answer), b"{}")
-                self.assertEqual([request.body == data for request in upstream.requests], [True])
-                self.assertEqual(len(upstream.connections), 2)
+        upstream = self.upstream()
+        sending = Deferred.fromCoroutine(self.post(BytesBody(data)))
+        await self.until(lambda: upstream.bytes_in > 1_000_000)
+        upstream.connections[0].reset()
+        answer = await sending
+        self.assertEqual(await whole(answer), b"{}")
+        self.assertEqual([request.body == data for request in upstream.requests], [True])
+        self.assertEqual(len(upstream.connections), 2)
 
     async def test_no_answer_in_time_may_be_an_answer_under_way(self) -> None:
         upstream = self.does(silence)

@@ -201,6 +201,14 @@ class PropertyTests(SynchronousTestCase):
     def test_what_is_written_out_is_read_again(self, tables: list[ModelTable]) -> None:
         self.assertEqual(parse_llm_params(" ; ".join(map(written, tables))), tuple(tables))
 
+    def test_a_message_is_one_line_whatever_the_key_is(self) -> None:
+        error = self.assertRaises(ValueError, parse_llm_params, "model=a,one\nkey=\udcff")
+        self.assertEqual(str(error), r"model 'a': 'one\nkey': holds what is no text in UTF-8")
+        error = self.assertRaises(ValueError, parse_llm_params, 'model=a,k={"a\\nb": "\udcff"}')
+        self.assertEqual(str(error), r"model 'a': k.'a\nb': holds what is no text in UTF-8")
+        error = self.assertRaises(ValueError, parse_llm_params, "model=a," + "k" * 50 + "=\udcff")
+        self.assertEqual(str(error), f"model 'a': '{'k' * 37}...': holds what is no text in UTF-8")
+
     @settings(max_examples=300, deadline=None, derandomize=True)
     @given(
         st.text()

@@ -151,6 +151,12 @@ class StreamTests(SynchronousTestCase):
             self.assertEqual((turns, calls[0]["id"], calls[0]["function"]["name"]), ([], "c1", name))
             self.assertEqual("".join(c["function"].get("arguments", "") for c in calls), "{}")
 
+    def test_a_call_that_is_held_to_the_end_is_the_client_s_before_it(self) -> None:
+        held = call("cl", "")
+        body, turns = streamed((ROLE, chunk({"tool_calls": [held]}), chunk({}, "tool_calls"), DONE))
+        last = chunks(body)[-1]["choices"][0]
+        self.assertEqual((last["delta"]["tool_calls"], last["finish_reason"], turns), ([held], "tool_calls", []))
+
     def test_servers_that_give_every_call_the_same_index_have_each_of_them_run(self) -> None:
         calls = [call("clock", id="a"), call("dice", id="b")]
         _, (turn,) = streamed(
@@ -239,6 +245,14 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(found, [note(7)])
         self.assertEqual(said(body)[7:11], "Noon")
 
+    def test_pictures_are_numbered_over_all_rounds(self) -> None:
+        pictures = [chunk({"images": [{"index": index, "type": "image_url"}]}) for index in (0, 1)]
+        body, _ = streamed(
+            (ROLE, *pictures, *CALLED[1:]), (pictures[0], chunk({"content": "Noon"}), chunk({}, "stop"), DONE)
+        )
+        found = [each["index"] for c in chunks(body) for each in c["choices"][0]["delta"].get("images", ())]
+        self.assertEqual(found, [0, 1, 2])
+
     def test_annotations_with_the_end_of_a_round_are_not_lost(self) -> None:
         cited = (
             ROLE,
@@ -301,6 +315,15 @@ class StreamTests(SynchronousTestCase):
         run.answer.open(0, STREAM)
         run.answer.next_round(AsItIs(), last=False)
         self.assertRaises(UpstreamInvalid, run.answer.open, 0, "application/json")
+
+    def test_what_upstream_took_once_it_has_taken(self) -> None:
+        run = Rounds()
+        run.answer.next_round(AsItIs(), last=False)
+        self.assertEqual((run.answer.accepted, run.answer.acknowledged), (False, False))
+        run.answer.open(0, STREAM)
+        run.answer.feed(0, b"".join(CALLED))
+        run.answer.next_round(AsItIs(), last=False)
+        self.assertEqual((run.answer.accepted, run.answer.acknowledged, run.answer.finished), (True, True, False))
 
     def test_between_rounds_a_chunk_that_says_nothing_keeps_the_connection_alive(self) -> None:
         run = Rounds()

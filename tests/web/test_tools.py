@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet import reactor
@@ -15,7 +16,8 @@ from oaiproxy.api.request import PortKind
 from oaiproxy.interfaces import IToolContext
 from oaiproxy.plugins.reasoning_default import reasoning_default
 from oaiproxy.plugins.web_search_default import web_search_default
-from oaiproxy.settings import Settings, ToolSettings
+from oaiproxy.rules.think import ThinkBook, ThinkMode, ThinkRules
+from oaiproxy.settings import Settings, TargetApi, ToolSettings
 from oaiproxy.tools import ToolError
 from oaiproxy.web.toolcalls import MOST_AT_ONCE
 from tests.support import (
@@ -432,6 +434,18 @@ class RoundTests:
         self.assertEqual((status, json.loads(body)["error"], len(tool.calls)), (429, error, 1))
         self.assertIn(b"Retry-After: 3", head)
 
+    async def test_what_is_refused_in_a_later_round_is_not_begun_again(self: Any) -> None:
+        tool = Tool()
+        self.start(tool)
+        error = {"message": "No tools here.", "type": "invalid_request_error", "param": None, "code": None}
+        self.scripted.answers(
+            self.on.says(calls=[("clock", "{}", "call_1")]),
+            http_answer(json.dumps({"error": error}).encode(), "400 Bad Request", JSON),
+        )
+        status, _, body = await self.post()
+        self.assertEqual((status, json.loads(body)["error"]), (400, error))
+        self.assertEqual((len(tool.calls), len(self.scripted.requests)), (1, 2))
+
     async def test_a_refusal_in_a_later_round_of_a_stream_is_an_event_and_a_cut(self: Any) -> None:
         self.start()
         error = {"message": "Slow down", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
@@ -569,6 +583,30 @@ class PassthroughTests(RoundTests, ToolTestCase):
         for method, path in (("POST", "/v1/embeddings"), ("GET", CHAT), ("POST", f"{CHAT}/chatcmpl-1")):
             _, _, answer = await self.ask(self.port, method, path, b"no json")
             self.assertEqual((answer, self.scripted.requests[-1].body), (b"{}", b"no json"))
+
+    async def test_the_one_endpoint_has_them_too(self) -> None:
+        for target in TargetApi:
+            self.start(settings=replace(ON, target_api=target))
+            on: Port = self.on if target is TargetApi.COMPLETIONS else Bridge()
+            self.scripted.answers(on.says(calls=[("clock", "{}", "call_1")]), on.says("Noon"))
+            status, _, body = await self.ask(self.port, "POST", "/proxy", b'{"model": "m", "prompt": "Hi"}', JSON)
+            self.assertEqual((status, json.loads(body)["choices"][0]["message"]["content"]), (200, "Noon"))
+            self.assertEqual(on.asked(self.scripted.requests[1])[1], [("call_1", "noon")])
+
+    async def test_thoughts_are_taken_out_of_every_round(self) -> None:
+        for stream in (False, True):
+            self.start(settings=replace(ON, think=ThinkBook(everywhere=ThinkRules(mode=ThinkMode.MOVE))))
+            self.scripted.answers(
+                self.on.says("<think>Hm</think>Wait.", [("clock", "{}", "call_1")], stream),
+                self.on.says("<think>Ah</think>Noon", stream=stream),
+            )
+            _, _, body = await self.post(stream)
+            found = (
+                (said(body), said(body, "reasoning_content"))
+                if stream
+                else tuple(json.loads(body)["choices"][0]["message"][key] for key in ("content", "reasoning_content"))
+            )
+            self.assertEqual(found, ("Wait.\n\nNoon", "Hm\n\nAh"))
 
     async def test_a_compressed_request_is_upstream_s_to_judge(self) -> None:
         self.start()

@@ -1,0 +1,1 @@
+"""How fast the proxy is, as ratios in one run: ``python -m benchmarks``."""

@@ -1,0 +1,388 @@
+"""A client's connection: HTTP/1.1 as `oaiproxy.api.heads` and `oaiproxy.api.framing` read it, with limits of time.
+
+Twisted's channel writes the answers.  Its own reading of requests is not used: it takes more forms than are safe behind
+and before other servers, keeps a connection that sends its head slowly for ever, and lets nobody see a request before
+its whole body has come.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, ISSLTransport
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import datetimeToString
+from twisted.web.http_headers import Headers
+
+from oaiproxy.api.errors import ApiError, BadRequest
+from oaiproxy.api.framing import BodyReader, body_reader
+from oaiproxy.api.heads import RequestHead, head_end, read_head
+from oaiproxy.settings import Limits
+from oaiproxy.web.clientbody import ClientBody
+from oaiproxy.web.draining import DrainingChannel
+from oaiproxy.web.respond import phrase_of
+
+if TYPE_CHECKING:
+    from oaiproxy.web.site import ProxyRequest
+
+#: So much of the next requests, in bytes, is read while one is answered: who leaves is noticed by reading.
+_AHEAD = 1 << 14
+
+#: The rest of a body that nobody takes is read to its end where it is no longer than this, in bytes, so that the
+#: connection can serve another request.
+_DRAINED = 1 << 16
+
+#: A client that still sends when it has its answer is read from, so that it can read the answer: for so many seconds in
+#: all, and as long as something comes within so many (a connection that is closed on unread data is reset, and what the
+#: client had not read is lost: RFC 9112 section 9.6).
+_LINGER = 30.0
+_LINGER_IDLE = 5.0
+
+#: A body has to come at this rate, in bytes a second, over `Limits.body_seconds`.
+_LEAST_RATE = 128
+
+
+class ProxyChannel(DrainingChannel):
+    """One connection of a client.
+
+    @ivar limits: what it may ask of us.
+    @ivar port: what the log calls the port.
+    @ivar reading: whether it reads from the client; else the client is held back.
+    """
+
+    limits = Limits()
+    port = ""
+    _log = Logger()
+    transport: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rest = b""  # came, and was not read
+        self._seen = 0  # so much of it is known to hold no end of a head
+        self._skipped = False  # whether an empty line was left out before it
+        self._reader: BodyReader | None = None
+        self._body: ClientBody | None = None
+        self._broken = False  # whether the body will not come, so that nothing after it can
+        self._continues = False  # whether the client waits for a 100 Continue
+        self._answered = False  # whether a body is read to its end after its request was answered
+        self._running = False
+        self.reading = True
+        self._closed = False
+        self._lingering = False
+        self._deadline: IDelayedCall | None = None
+        self._moved = 0  # bytes that came of late
+        self._held_back = False  # whether it was us who stopped them
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is arriving, or is being answered."""
+        return bool(self.requests or self._rest) or self._reader is not None
+
+    @property
+    def leaving(self) -> bool:
+        return self._lingering or self._closed
+
+    # what comes
+
+    def connectionMade(self) -> None:
+        # `setTimeout` overwrites it
+        self._savedTimeOut = self.timeOut
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._moved += len(data)
+        if self._lingering or self._closed:
+            return
+        self._rest = self._rest + data if self._rest else data
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Read as far as that is possible now."""
+        if self._running:
+            return
+        self._running = True
+        try:
+            while not (self._lingering or self._closed) and self._step():
+                pass
+        finally:
+            self._running = False
+        self._flow()
+
+    def _step(self) -> bool:
+        """Read one thing; false where more has to come or to happen first."""
+        if self._broken:
+            self._rest = b""
+            return False
+        if self._reader is not None:
+            return self._read_body(self._reader)
+        if self.requests:
+            return False
+        return self._read_head()
+
+    def _read_head(self) -> bool:
+        if self._rest.startswith(b"\r\n") and not self._skipped:
+            # RFC 9112 section 2.2
+            self._skipped = True
+            self._rest = self._rest[2:]
+        data = self._rest
+        if not data:
+            return False
+        try:
+            end = head_end(data, self._seen)
+            if end < 0:
+                self._seen = len(data)
+                self._await_head()
+                return False
+            head = read_head(data[:end])
+        except ApiError as e:
+            self._refuse(e)
+            return False
+        self._rest = data[end + 4 :]
+        self._seen, self._skipped = 0, False
+        self._stop_deadline()
+        self.setTimeout(None)
+        self._begin(head)
+        return True
+
+    def _await_head(self) -> None:
+        if self._deadline is None:
+            # from the first byte on, and not longer for bytes that trickle in
+            self.setTimeout(None)
+            self._deadline = self.callLater(self.limits.head_seconds, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._deadline = None
+        self._refuse(
+            BadRequest(
+                f"The head of the request did not come within {self.limits.head_seconds:g} s.",
+                status=408,
+                code="request_timeout",
+            )
+        )
+
+    def _begin(self, head: RequestHead) -> None:
+        """Let a request be handled; its body comes meanwhile."""
+        request: ProxyRequest = self.requestFactory(self)  # type: ignore[assignment]
+        self.requests.append(request)
+        self._handlingRequest = True
+        for name, value in head.fields:
+            request.requestHeaders.addRawHeader(name, value)
+        self._used = True
+        self.persistent = head.persistent and not self.connections.draining
+        if not self.persistent and head.version == b"HTTP/1.1":
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        body = ClientBody(head.length, self._wanted, self._flow)
+        if head.length != 0:
+            self._reader, self._body = body_reader(head.length), body
+            self._continues = head.expects_continue
+            self._moved, self._held_back = 0, False
+        request.begin(head, body)
+
+    # bodies
+
+    def _wanted(self) -> None:
+        """Somebody wants the body."""
+        if self._continues:
+            self._continues = False
+            if self._reader is not None and not self._rest and self._body is not None and not self._body.received:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _read_body(self, reader: BodyReader) -> bool:
+        data, self._rest = self._rest, b""
+        body = self._body
+        assert body is not None
+        try:
+            piece = reader.feed(data) if data else b""
+        except ApiError as e:
+            self._body_fails(e)
+            return False
+        if piece:
+            self._continues = False
+            body.feed(piece)
+        if reader.done:
+            self._reader = self._body = None
+            self._rest = reader.rest
+            self._stop_deadline()
+            body.end()
+            if self._answered:
+                self._answered = False
+                self._next()
+            return True
+        if self._deadline is None and not (self._lingering or self._closed):
+            self._deadline = self.callLater(self.limits.body_seconds, self._look_at_body)
+        return False
+
+    def _look_at_body(self) -> None:
+        """See whether enough of the body has come since the last time, unless it was us who held it back."""
+        self._deadline = None
+        seconds = self.limits.body_seconds
+        if self._moved < _LEAST_RATE * seconds and self.reading and not self._held_back:
+            self._body_fails(
+                BadRequest(
+                    f"Less than {_LEAST_RATE} bytes a second came of the request's body for {seconds:g} s.",
+                    status=408,
+                    code="request_timeout",
+                )
+            )
+            return
+        self._moved, self._held_back = 0, not self.reading
+        self._deadline = self.callLater(seconds, self._look_at_body)
+
+    def _body_fails(self, error: ApiError) -> None:
+        self._broken = True
+        self._rest = b""
+        self._stop_deadline()
+        body, self._body = self._body, None
+        if self._answered:
+            self._close()
+        elif body is not None:
+            body.fail(error)
+
+    # answers
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        self._continues = False
+        if self._reader is not None and not self._can_drain():
+            # what follows on this connection is no request
+            self.persistent = False
+            headers.setRawHeaders(b"Connection", [b"close"])
+        super().writeHeaders(version, code, reason, headers)
+
+    def _can_drain(self) -> bool:
+        body = self._body
+        if self._broken or body is None or body.length is None:
+            return False
+        return body.length - body.received <= _DRAINED and not self._expects_nothing(body)
+
+    def _expects_nothing(self, body: ClientBody) -> bool:
+        """Whether the client may never send the body: it asked whether it should, and was told something else."""
+        request = self.requests[0]
+        return not body.received and not self._rest and request.requestHeaders.hasHeader(b"expect")
+
+    def requestDone(self, request: ProxyRequest) -> None:
+        """The answer is written."""
+        del self.requests[0]
+        self._handlingRequest = False
+        if self._reader is None:
+            self._next()
+        elif self.persistent:
+            self._answered = True
+            if self._body is not None:
+                self._body.discard()
+            self._go_on()
+        else:
+            self._linger()
+
+    def _next(self) -> None:
+        if not self.persistent or (self.connections.draining and not self._rest):
+            self._close()
+            return
+        self.setTimeout(self._savedTimeOut)
+        self._go_on()
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer what is no request."""
+        body = error.body()
+        head = (
+            b"HTTP/1.1 %d %b" % (error.status, phrase_of(error.status)),
+            b"Date: " + datetimeToString(),
+            b"Content-Type: application/json",
+            b"Content-Length: %d" % len(body),
+            b"Connection: close",
+        )
+        self._log.info("{port} refused: {status} {error}", port=self.port, status=error.status, error=error.message)
+        self.transport.write(b"\r\n".join(head) + b"\r\n\r\n" + body)
+        self._linger()
+
+    # the end
+
+    def close(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._rest or self._reader is not None:
+            self._linger()
+        else:
+            self._closed = True
+            self._stop_deadline()
+            self.loseConnection()
+
+    def _linger(self) -> None:
+        """Close, but not before the client has had time to read its answer."""
+        self._lingering = True
+        self._rest = b""
+        self.setTimeout(None)
+        self._stop_deadline()
+        if self._body is not None:
+            self._body.discard()
+        self.transport.unregisterProducer()
+        if ISSLTransport(self.transport, None) is None:
+            self.transport.loseWriteConnection()
+        self._moved = 0
+        self._deadline = self.callLater(_LINGER_IDLE, lambda: self._look_at_lingering(_LINGER - _LINGER_IDLE))
+        self._flow()
+
+    def _look_at_lingering(self, left: float) -> None:
+        self._deadline = None
+        if left <= 0 or not self._moved:
+            self._closed = True
+            self.transport.abortConnection()
+            return
+        self._moved = 0
+        self._deadline = self.callLater(_LINGER_IDLE, lambda: self._look_at_lingering(left - _LINGER_IDLE))
+
+    def timeoutConnection(self) -> None:
+        """Nothing came for too long."""
+        self._closed = True
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._closed = True
+        self._stop_deadline()
+        self._reader = self._body = None
+        self._rest = b""
+        super().connectionLost(reason)
+
+    def _stop_deadline(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
+
+    # flow control
+
+    def pauseProducing(self) -> None:
+        self._waitingForTransport = True
+        if self._requestProducer is not None:
+            self._requestProducer.pauseProducing()
+        self._flow()
+
+    def resumeProducing(self) -> None:
+        self._waitingForTransport = False
+        if self._requestProducer is not None:
+            self._requestProducer.resumeProducing()
+        self._flow()
+
+    def _flow(self) -> None:
+        """Read from the client, or not, as things are now."""
+        wanted = self._wants_more()
+        if wanted == self.reading or self._closed:
+            return
+        self.reading = wanted
+        producer: IPushProducer = self._networkProducer
+        if wanted:
+            producer.resumeProducing()
+        else:
+            self._held_back = True
+            producer.pauseProducing()
+
+    def _wants_more(self) -> bool:
+        if self._lingering or self._broken:
+            return True
+        if self._body is not None:
+            return not self._body.paused
+        if self.requests:
+            return len(self._rest) <= _AHEAD
+        return not self._waitingForTransport
