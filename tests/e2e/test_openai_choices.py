@@ -243,4 +243,5 @@ class BridgeChoiceTests(_ChoiceTests, ServiceTestCase):
         raw = self.client().chat.completions.with_raw_response.create(
             model="gpt-4.1", messages=[{"role": "user", "content": "Hi"}], stop=["x"], n=2
         )
-        self.assertNotIn("x-oaiproxy-warning", raw.headers)
+        told = "usage is not known where a stop sequence ends the answer"
+        self.assertEqual(raw.headers["x-oaiproxy-warning"], told)
