@@ -99,3 +99,38 @@ class JointTranslator(Protocol):
 
     def fail(self, error: ApiError) -> bytes:
         """What the client gets, its status sent already, when the exchange fails with `error`; the body is cut then."""
+
+
+class Rewriter:
+    """What rewrites the client's body that another translator makes has in common: all but the bytes is the other's."""
+
+    def __init__(self, inner: JointTranslator) -> None:
+        """@param inner: makes the body."""
+        self._inner = inner
+
+    @property
+    def accepted(self) -> bool:
+        """True once upstream has shown that it took every one of the requests."""
+        return self._inner.accepted
+
+    @property
+    def acknowledged(self) -> bool:
+        """True once upstream has said that it works on every one of them."""
+        return self._inner.acknowledged
+
+    @property
+    def finished(self) -> bool:
+        """True once the client's body is complete."""
+        return self._inner.finished
+
+    def open(self, part: int, content_type: str) -> None:
+        """An upstream answer begins."""
+        self._inner.open(part, content_type)
+
+    def over(self, part: int) -> bool:
+        """Whether more of that upstream answer is of no use."""
+        return self._inner.over(part)
+
+    def cut_short(self, part: int) -> bool:
+        """Whether the client has all it needs of that upstream answer before it ended."""
+        return self._inner.cut_short(part)

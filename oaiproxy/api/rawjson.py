@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from oaiproxy.api.request import JsonObject
+
+T = TypeVar("T")
 
 _objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _lists = msgspec.json.Decoder(list[msgspec.Raw])
@@ -43,6 +45,21 @@ def decode_odd(data: bytes) -> Any:
         return json.loads(data.decode("utf-8", "replace"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def read_object(data: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
+    """What a decoder of structs makes of JSON, odd as it may be, or None where it is nothing of that kind."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError:
+        return None
+    except (ValueError, RecursionError):
+        if not data.lstrip().startswith(b"{"):
+            return None
+    try:
+        return msgspec.convert(decode_odd(data), decoder.type)
+    except ValueError:
+        return None
 
 
 def as_object(value: Any) -> JsonObject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oaiproxy.api.body import JointTranslator
+from oaiproxy.api.body import JointTranslator, Rewriter
 from oaiproxy.api.errors import ApiError, UpstreamInvalid
 from oaiproxy.api.sse import EVENT_LIMIT, says_stream
 from oaiproxy.rules.think import ThinkRules
@@ -13,7 +13,7 @@ from oaiproxy.rules.thinkobject import without_thoughts
 REASONING = "reasoning_content"
 
 
-class ThoughtlessAnswer:
+class ThoughtlessAnswer(Rewriter):
     """The answer of another translator, with its thoughts taken out or set apart (a `JointTranslator`)."""
 
     def __init__(self, inner: JointTranslator, rules: ThinkRules, stream: bool, field: str = REASONING) -> None:
@@ -23,38 +23,11 @@ class ThoughtlessAnswer:
         @param stream: whether the answer is a stream.
         @param field: where thoughts are moved.
         """
-        self._inner = inner
+        super().__init__(inner)
         self._rules = rules
         self._field = field
         self._chunks = ThinkChunks(rules, field) if stream else None
         self._whole = bytearray()
-
-    @property
-    def accepted(self) -> bool:
-        """True once upstream has shown that it took every one of the requests."""
-        return self._inner.accepted
-
-    @property
-    def acknowledged(self) -> bool:
-        """True once upstream has said that it works on every one of them."""
-        return self._inner.acknowledged
-
-    @property
-    def finished(self) -> bool:
-        """True once the client's body is complete."""
-        return self._inner.finished
-
-    def open(self, part: int, content_type: str) -> None:
-        """An upstream answer begins."""
-        self._inner.open(part, content_type)
-
-    def over(self, part: int) -> bool:
-        """Whether more of that upstream answer is of no use."""
-        return self._inner.over(part)
-
-    def cut_short(self, part: int) -> bool:
-        """Whether the client has all it needs of that upstream answer before it ended."""
-        return self._inner.cut_short(part)
 
     def feed(self, part: int, data: bytes) -> bytes:
         """Take a piece of an upstream's body and return what the client gets for it.

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from oaiproxy.api.rawjson import as_list, as_object, as_plain, close_object, decode_odd, open_object, says_nothing
+from oaiproxy.api.rawjson import as_list, as_object, as_plain, close_object, open_object, read_object, says_nothing
 from oaiproxy.api.request import JsonObject
 from oaiproxy.api.sse import EVENT_LIMIT
 from oaiproxy.api.sseblocks import SseBlocks, block_data, event_block, other_lines
@@ -55,7 +55,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 _NO_LOGPROBS = re.compile(rb'"logprobs":\s*null')
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+_CHUNK = msgspec.json.Decoder(_Chunk)
 
 
 class ThinkChunks:
@@ -259,17 +259,7 @@ class ThinkChunks:
 
 def _read(data: bytes) -> _Chunk | None:
     """What matters of a chunk, or None where it is none."""
-    try:
-        return _decode(data)
-    except msgspec.ValidationError:
-        return None
-    except (ValueError, RecursionError):
-        if not data.lstrip().startswith(b"{"):
-            return None
-    try:
-        return msgspec.convert(decode_odd(data), _Chunk)
-    except ValueError:
-        return None
+    return read_object(data, _CHUNK)
 
 
 def _logprobs(data: bytes, position: int) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from oaiproxy.api.errors import UpstreamIncomplete
-from oaiproxy.api.rawjson import as_list, as_object, close_object, decode_odd, open_object, says_nothing
+from oaiproxy.api.rawjson import as_list, as_object, close_object, open_object, read_object, says_nothing
 from oaiproxy.api.request import JsonObject
 from oaiproxy.api.sse import EVENT_LIMIT
 from oaiproxy.api.sseblocks import SseBlocks, block_data, event_block, other_lines
@@ -32,7 +32,7 @@ class _Chunk(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+_CHUNK = msgspec.json.Decoder(_Chunk)
 
 
 class RoundChunks:
@@ -268,14 +268,4 @@ def _event(block: bytes) -> bool:
 
 def _read(data: bytes) -> _Chunk | None:
     """What matters of a chunk, or None where it is none."""
-    try:
-        return _decode(data)
-    except msgspec.ValidationError:
-        return None
-    except (ValueError, RecursionError):
-        if not data.lstrip().startswith(b"{"):
-            return None
-    try:
-        return msgspec.convert(decode_odd(data), _Chunk)
-    except ValueError:
-        return None
+    return read_object(data, _CHUNK)

@@ -180,18 +180,19 @@ class SilenceTests(SocketTestCase):
         self.assertIn(b'"Hello"', received)
 
     async def test_before_upstream_has_said_a_word_the_status_waits(self) -> None:
-        client = await self.silent()
-        while not self.scripted.requests:
-            await self.ask(self.proxy(), "GET", "/v1/models")
-        # as long as several keep-alives would take, told by another stream
-        other = await self.client(self.proxy(PortKind.BRIDGE, Settings(keepalive=0.02)))
-        self.scripted.answers(http_stream(CREATED, ADDED, end=False))
-        other.post("/v1/chat/completions", chat(stream=True))
-        await other.until(lambda data: data.count(b'"delta":{}') == 5)
-        self.assertEqual(client.received, b"")
-        self.scripted.connections[0].close()
-        received = await client.until(b"upstream_incomplete")
-        self.assertIn(b" 502 ", received.split(b"\r\n")[0])
+        for profile in ("default", "openrouter"):  # chunks, and comments
+            client = await self.silent(profile=profile)
+            while not self.scripted.requests:
+                await self.ask(self.proxy(), "GET", "/v1/models")
+            # as long as several keep-alives would take, told by another stream
+            other = await self.client(self.proxy(PortKind.BRIDGE, Settings(keepalive=0.02)))
+            self.scripted.answers(http_stream(CREATED, ADDED, end=False))
+            other.post("/v1/chat/completions", chat(stream=True))
+            await other.until(lambda data: data.count(b'"delta":{}') == 5)
+            self.assertEqual(client.received, b"", profile)
+            self.scripted.connections[0].close()
+            received = await client.until(b"upstream_incomplete")
+            self.assertIn(b" 502 ", received.split(b"\r\n")[0])
 
     async def test_a_client_may_choose_comments(self) -> None:
         self.scripted = self.upstream()

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from oaiproxy.api.body import JointTranslator
+from oaiproxy.api.body import JointTranslator, Rewriter
 from oaiproxy.api.errors import ApiError
 from oaiproxy.api.request import JsonObject
 from oaiproxy.api.sse import DONE, SseDecoder, encode_event
@@ -67,7 +67,7 @@ class _Choice:
         return refusal
 
 
-class _Legacy:
+class _Legacy(Rewriter):
     """What a legacy object and a legacy stream have in common (each a `JointTranslator`): they rewrite what the chat
     answer's translator gives."""
 
@@ -75,35 +75,8 @@ class _Legacy:
         """@param inner: makes the chat answer, of `CompletionPlan.answers` upstream answers.
         @param plan: how the legacy answer has to look.
         """
-        self._inner = inner
+        super().__init__(inner)
         self._plan = plan
-
-    @property
-    def accepted(self) -> bool:
-        """True once upstream has shown that it took every one of the requests."""
-        return self._inner.accepted
-
-    @property
-    def acknowledged(self) -> bool:
-        """True once upstream has said that it works on every one of them."""
-        return self._inner.acknowledged
-
-    @property
-    def finished(self) -> bool:
-        """True once the client's body is complete."""
-        return self._inner.finished
-
-    def open(self, part: int, content_type: str) -> None:
-        """An upstream answer begins."""
-        self._inner.open(part, content_type)
-
-    def over(self, part: int) -> bool:
-        """Whether more of that upstream answer is of no use."""
-        return self._inner.over(part)
-
-    def cut_short(self, part: int) -> bool:
-        """Whether the client has all it needs of that upstream answer before it ended."""
-        return self._inner.cut_short(part)
 
     def feed(self, part: int, data: bytes) -> bytes:
         """Take a piece of an upstream's body.
