@@ -89,6 +89,7 @@ class Response(msgspec.Struct):
 _events = msgspec.json.Decoder(StreamEvent)
 _heads = msgspec.json.Decoder(ResponseHead)
 _responses = msgspec.json.Decoder(Response)
+_anything: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 def decode_event(data: bytes) -> StreamEvent:
@@ -116,22 +117,26 @@ def decode_response(data: bytes | msgspec.Raw) -> Response:
 
 
 def decode_object(data: msgspec.Raw) -> JsonObject:
-    """Decode a part of an event that should be an object (an item, a content part); empty where it is none."""
+    """Decode a part of an event that should be an object (an item, a content part); empty where it is none.
+
+    @raise UpstreamInvalid: it is no JSON.
+    """
     value = _plain(data)
     return value if isinstance(value, dict) else {}
 
 
 def decode_list(data: msgspec.Raw) -> list[Any]:
-    """Decode a part of an event that should be an array (log probabilities); empty where it is none."""
+    """Decode a part of an event that should be an array (log probabilities); empty where it is none.
+
+    @raise UpstreamInvalid: it is no JSON.
+    """
     value = _plain(data)
     return value if isinstance(value, list) else []
 
 
 def _plain(data: msgspec.Raw) -> Any:
-    try:
-        return msgspec.json.decode(data) if data else None
-    except (ValueError, RecursionError):
-        return None
+    # what an event's decoder keeps raw it does not look into: neither at its UTF-8 nor at its depth
+    return _decode(_anything, data, "a part of an event") if data else None
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw, what: str) -> _T:
@@ -141,18 +146,19 @@ def _decode(decoder: msgspec.json.Decoder[_T], data: bytes | msgspec.Raw, what: 
         try:
             return decoder.decode(_mended(bytes(data)))
         except (ValueError, RecursionError) as e:
-            raise UpstreamInvalid(f"The upstream sent {what} that is no JSON object ({e}).") from None
+            raise UpstreamInvalid(f"The upstream sent {what} that is not the JSON that it should be ({e}).") from None
 
 
 def _mended(data: bytes) -> bytes:
-    """The same JSON with what is no Unicode text replaced by U+FFFD.
+    """The same JSON with each half of a surrogate pair replaced by U+FFFD.
 
-    Servers that cut a text by tokens send halves of surrogate pairs as escapes, and broken UTF-8.  The standard
-    library's decoder takes both; a pair whose halves meet in one string is put together.
+    Servers that cut a text by tokens send such halves, as escapes.  The standard library's decoder takes them; a pair
+    whose halves meet in one string is put together.
 
-    @raise ValueError: it is no JSON for other reasons.
+    @raise ValueError: it is no JSON for other reasons.  Broken UTF-8 is none (RFC 8259 section 8.1): it is what damage
+        on the way looks like, and a text with holes must not look whole.
     """
-    return msgspec.json.encode(_without_surrogates(json.loads(data.decode("utf-8", "replace"))))
+    return msgspec.json.encode(_without_surrogates(json.loads(data.decode("utf-8"))))
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -145,10 +145,9 @@ def _input_done(turn: Turn, event: StreamEvent) -> None:
 
 
 def _final(event: StreamEvent) -> Response:
-    try:
-        return decode_response(event.response) if event.response else Response()
-    except UpstreamInvalid:
-        return Response()  # null; the event says enough
+    data = bytes(event.response)
+    # null: the event says enough
+    return decode_response(data) if data.startswith(b"{") else Response()
 
 
 def _completed(turn: Turn, event: StreamEvent) -> None:

@@ -234,13 +234,16 @@ class TextTests(SynchronousTestCase):
         )
         self.assertEqual(joined(run(ChatStream(PLAN), raw), "content"), "a\ufffdb")
 
-    def test_bytes_that_are_not_utf_8_do_not_end_the_stream(self) -> None:
-        raw = (
-            sse(created())
-            + b'data: {"type":"response.output_text.delta","delta":"a\xff"}\n\n'
-            + sse(text("b"), completed())
-        )
-        self.assertEqual(joined(run(ChatStream(PLAN), raw), "content"), "a\ufffdb")
+    def test_bytes_that_are_not_utf_8_are_an_error_wherever_they_stand(self) -> None:
+        item = b'{"type":"message","content":[{"type":"output_text","text":"a\xff"}]}'
+        for event in (
+            b'{"type":"response.output_text.delta","delta":"a\xff"}',
+            b'{"type":"response.output_item.done","output_index":0,"item":' + item + b"}",
+            b'{"type":"response.completed","response":{"output":[' + item + b"]}}",
+        ):
+            raw = sse(created()) + b"data: " + event + b"\n\n" + sse(completed())
+            with self.assertRaises(UpstreamInvalid):
+                run(ChatStream(PLAN), raw)
 
 
 class RefusalTests(SynchronousTestCase):
