@@ -28,6 +28,7 @@ setup(
     install_requires=[
         "twisted[tls]>=26.10",
         "treq>=26.7",
+        "httptools>=0.9",
         "zope.interface>=7",
         "pyopenssl>=25",
         "service-identity>=24.2",

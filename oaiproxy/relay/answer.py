@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
+from treq.content import collect as treq_collect
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IProtocol, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
-from oaiproxy.relay.connections import Connection
+from oaiproxy.relay.connections import WHOLE, Connection
+from oaiproxy.relay.reading import AnswerHead
 
 #: Header fields as they cross the proxy: names and values, in order.
 HeaderPairs = Sequence[tuple[bytes, bytes]]
-
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: Of the body of an answer that nobody gets no more is taken than this, in bytes, and for no longer than this, in
 #: seconds; where there is more its connection is given up.
@@ -37,42 +34,65 @@ class UpstreamAnswer:
     @ivar until_close: nothing but the end of the connection ends the body.
     """
 
-    def __init__(
-        self,
-        upstream: str,
-        response: IResponse,
-        headers: HeaderPairs,
-        connection: Connection,
-        *,
-        until_close: bool = False,
-    ) -> None:
-        self._response = response
+    def __init__(self, upstream: str, head: AnswerHead, connection: Connection) -> None:
         self._connection = connection
+        self._request = connection.requests
         self.upstream = upstream
-        self.status: int = response.code
-        # RFC 9112 section 4; a line end in it would let the upstream write a second answer
-        self.phrase: bytes = _CONTROL.sub(b" ", response.phrase)
-        self.headers = headers
-        self.until_close = until_close
-        self.length: int | None = None if response.length is UNKNOWN_LENGTH else response.length
+        self.status = head.status
+        self.phrase = head.phrase
+        self.headers: HeaderPairs = head.fields
+        self.until_close = head.until_close
+        self.length = head.length
 
     def header(self, name: bytes) -> bytes:
         """The value of a header field (`name` in lower case), or nothing."""
         return next((value for field, value in self.headers if field.lower() == name), b"")
 
     def deliver(self, protocol: IProtocol) -> None:
-        """Send the body to `protocol`; nothing is read from the upstream before."""
-        self._response.deliverBody(protocol)
+        """Send the body to `protocol`; nothing is read from the upstream before.
+
+        @param protocol: hears at the end ``ResponseDone``, or why the body did not come whole.
+        """
+        if self.length == 0:
+            protocol.connectionLost(WHOLE)
+        else:
+            self._connection.deliver(protocol)
+
+    def collect(self, receive: Callable[[bytes], None]) -> Deferred[None]:
+        """Send the body to `receive`, piece by piece, as `treq.collect` does it.
+
+        @return: fires when it has come whole; fails with why it did not.
+        """
+        return treq_collect(self, receive)  # type: ignore[arg-type]
+
+    # what treq asks of a response
+
+    deliverBody = deliver
 
     def abort(self) -> None:
-        """Close the connection now; only before the body has ended."""
-        self._connection.drop()
+        """Close the connection now, unless the body has ended."""
+        if self._is_served:
+            self._connection.drop()
+
+    def pause(self) -> None:
+        """Read nothing more of the body for now."""
+        if self._is_served:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._is_served:
+            self._connection.resume()
+
+    def limit(self, seconds: float, late: Callable[[], None]) -> None:
+        """Call `late` in so many seconds, unless the body has ended, or something else is called before."""
+        if self._is_served:
+            self._connection.limit(seconds, late)
 
     @property
-    def was_reset(self) -> bool:
-        """Whether the connection ended otherwise than by an orderly close."""
-        lost = self._connection.lost
-        return lost is not None and lost.check(ConnectionLost) is not None
+    def _is_served(self) -> bool:
+        """Whether the connection is this answer's still."""
+        return self._connection.requests == self._request and self._connection.busy
 
 
 async def discard(

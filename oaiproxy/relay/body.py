@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
 from zope.interface import implementer
 
 from oaiproxy.api.errors import UpstreamIncomplete, UpstreamTimeout
@@ -20,7 +17,7 @@ _DRAIN = 5.0
 
 
 @implementer(IPushProducer)
-class UpstreamBody(Protocol):
+class UpstreamBody:
     """Receives an upstream's body and hands it on; registered as the client request's producer.
 
     @ivar done: fires with None when the body has arrived whole; fails with `UpstreamIncomplete` when it was cut, with
@@ -44,16 +41,14 @@ class UpstreamBody(Protocol):
         self._paused = False
         self._ended = False
         self._last = clock.seconds()
-        # one timer an exchange, not one a chunk: it looks at the time of the last byte and sleeps on
-        self._timer: IDelayedCall | None = clock.callLater(idle, self._check)
 
     def start(self) -> None:
         """Let the body come; call it after the consumer knows this producer."""
-        self._answer.deliver(self)
+        # one alarm an exchange, not one a chunk: it looks at the time of the last byte and sleeps on
+        self._answer.limit(self._idle, self._check)
+        self._answer.collect(self._take).addCallbacks(self._whole, self._broken)
 
-    # IProtocol
-
-    def dataReceived(self, data: bytes) -> None:
+    def _take(self, data: bytes) -> None:
         self._last = self._clock.seconds()
         if self._receive is not None:
             try:
@@ -61,30 +56,27 @@ class UpstreamBody(Protocol):
             except Exception:
                 self._fail(Failure())
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def _whole(self, _: None) -> None:
         self._ended = True
-        self._stop_timer()
-        if self._receive is None:
-            return
-        # a body that only the end of the connection ends is whole where that end was orderly
-        if reason.check(ResponseDone) or (reason.check(PotentialDataLoss) and not self._answer.was_reset):
-            self._settle()
-        else:
-            message = f"The answer of the upstream {self._answer.upstream} was cut off before its end."
-            self._settle(Failure(UpstreamIncomplete(message)))
+        self._settle()
+
+    def _broken(self, reason: Failure) -> None:
+        self._ended = True
+        message = f"The answer of the upstream {self._answer.upstream} was cut off before its end."
+        self._settle(Failure(UpstreamIncomplete(message)))
 
     # IPushProducer
 
     def pauseProducing(self) -> None:
         self._paused = True
-        if not self._ended and self.transport is not None:
-            self.transport.pauseProducing()  # type: ignore[attr-defined]
+        if not self._ended:
+            self._answer.pause()
 
     def resumeProducing(self) -> None:
         self._paused = False
         self._last = self._clock.seconds()
-        if not self._ended and self.transport is not None:
-            self.transport.resumeProducing()  # type: ignore[attr-defined]
+        if not self._ended:
+            self._answer.resume()
 
     def stopProducing(self) -> None:
         """The client is gone: so is the upstream's reason to go on."""
@@ -94,9 +86,8 @@ class UpstreamBody(Protocol):
 
     def drain(self) -> None:
         """The client has all it needs: take the rest of the body unseen, so that the connection can be kept."""
-        self._stop_timer()
         if not self._ended:
-            self._timer = self._clock.callLater(_DRAIN, self._abort)
+            self._answer.limit(_DRAIN, self._abort)
             if self._paused:
                 self.resumeProducing()
         self._settle()
@@ -107,20 +98,18 @@ class UpstreamBody(Protocol):
         self._abort()
 
     def _check(self) -> None:
-        self._timer = None
         quiet = 0.0 if self._paused else self._clock.seconds() - self._last
         if quiet >= self._idle:
             message = f"The upstream {self._answer.upstream} sent nothing more of its answer for {self._idle:g} s."
             self._fail(Failure(UpstreamTimeout(message)))
         else:
-            self._timer = self._clock.callLater(self._idle - quiet, self._check)
+            self._answer.limit(self._idle - quiet, self._check)
 
     def _fail(self, reason: Failure) -> None:
         self._settle(reason)
         self._abort()
 
     def _abort(self) -> None:
-        self._stop_timer()
         self._receive = None
         if not self._ended:
             self._answer.abort()
@@ -129,11 +118,6 @@ class UpstreamBody(Protocol):
         self._receive = None
         if not self.done.called:
             self.done.callback(None) if reason is None else self.done.errback(reason)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
 
 
 @implementer(IPushProducer)

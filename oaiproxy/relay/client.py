@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from http.cookiejar import DefaultCookiePolicy
+import re
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.web._newclient import Request as ClientRequest
 from twisted.web.client import URI
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import IPolicyForHTTPS
 
 from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.relay.answer import HeaderPairs, UpstreamAnswer, discard
 from oaiproxy.relay.connections import Connection, ConnectionPool, ConnectStep
-from oaiproxy.relay.failures import CONNECT_ERRORS, SEND_ERRORS, AttemptFailed, Failures, cause_of
-from oaiproxy.relay.limits import answered_in_time, within
+from oaiproxy.relay.failures import CONNECT_ERRORS, SEND_ERRORS, AttemptFailed, Failures
+from oaiproxy.relay.limits import AnswerLimit, within
 from oaiproxy.relay.retry import RETRIES, Retry
 from oaiproxy.relay.tls import UpstreamTls
-from oaiproxy.relay.upload import BytesBody, RequestBody, StreamedBody, StreamedUpload, Upload
+from oaiproxy.relay.upload import PIECE, BytesBody, RequestBody, Sending, StreamedBody, Upload
 from oaiproxy.settings import Timeouts
 
-#: treq keeps a cookie jar, in which a cookie set for one client would be sent for another.  This one takes nothing.
-_NO_COOKIES = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+#: RFC 9110 section 9.1, and RFC 9112 section 3.2: visible characters only.
+_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TARGET = re.compile(rb"[\x21-\x7e]+")
 
-#: What treq would act upon in an answer.  It fails on cookies that are not ASCII.
-_NOT_FOR_TREQ = (b"content-encoding", b"set-cookie", b"set-cookie2")
+#: Methods of which a server expects a body; that there is none is said (RFC 9110 section 8.6).
+_WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 
 
 class AttemptLog(Protocol):
@@ -49,34 +44,6 @@ class AttemptLog(Protocol):
     ) -> None: ...
 
     def upstream_chunk(self, data: bytes) -> None: ...
-
-
-@implementer(IAgent)
-class _AsGiven:
-    """The agent beneath treq: sends one request on one connection as it was given.
-
-    Between this and its caller treq would add ``Accept-Encoding: gzip``, decode the body, normalise the URL and write
-    the method in capitals.  What treq passes down is therefore ignored for what was given, and what it would act upon
-    in the answer (`_NOT_FOR_TREQ`) is taken out of its sight and kept in `headers`.
-    """
-
-    def __init__(self, connection: Connection, request: ClientRequest) -> None:
-        self._connection = connection
-        self._request = request
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.until_close = False
-
-    def request(
-        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
-    ) -> Deferred[IResponse]:
-        return self._connection.request(self._request).addCallback(self._answered)
-
-    def _answered(self, response: IResponse) -> IResponse:
-        self.until_close = self._connection.until_close
-        self.headers = [(name, value) for name, values in response.headers.getAllRawHeaders() for value in values]
-        for name in _NOT_FOR_TREQ:
-            response.headers.removeHeader(name)
-        return response
 
 
 class _Stale(Exception):
@@ -214,7 +181,7 @@ class UpstreamClient:
             if log is not None:
                 data = body.data if isinstance(body, BytesBody) else None
                 log.upstream_request(method.decode("latin-1"), self.url(target), headers, data)
-            connection = await self._connect(fresh)
+            connection = (None if fresh else self._pool.idle()) or await self._connect()
             try:
                 answer = await self._send_on(connection, method, target, headers, body)
             except _Stale:
@@ -224,80 +191,70 @@ class UpstreamClient:
                 log.upstream_response(answer.status, answer.headers)
             return answer
 
-    async def _connect(self, fresh: bool) -> Connection:
+    async def _connect(self) -> Connection:
         step = ConnectStep()
-        connecting = self._pool.connection(step, fresh=fresh)
         try:
-            # one that was kept is there at once
-            return await (
-                connecting
-                if connecting.called
-                else within(
-                    self._reactor,
-                    connecting,
-                    self.timeouts.connect,
-                    lambda: self._failures.connect_timeout(handshake=step.handshake),
-                )
+            return await within(
+                self._reactor,
+                self._pool.connect(step),
+                self.timeouts.connect,
+                lambda: self._failures.connect_timeout(handshake=step.handshake),
             )
         except CONNECT_ERRORS as e:
             raise self._failures.connecting(e) from None
 
     async def _send_on(
-        self,
-        connection: Connection,
-        method: bytes,
-        target: bytes,
-        headers: HeaderPairs,
-        body: RequestBody | None,
+        self, connection: Connection, method: bytes, target: bytes, headers: HeaderPairs, body: RequestBody | None
     ) -> UpstreamAnswer:
         kept = connection.requests > 0
-        upload = None if body is None else _sending(body, self._reactor.seconds)
-        agent = _AsGiven(connection, self._request(method, target, headers, upload))
-        answering: Deferred[Any] = HTTPClient(agent, _NO_COOKIES).request(
-            method.decode("ascii"),
-            self._url,
-            data=upload,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._reactor,
-        )
-        failures = self._failures
+        request, sending = self._request(method, target, headers, body)
+        answering = connection.send(request, sending, bodiless=method == b"HEAD")
+        AnswerLimit(connection, sending, self._reactor, self.timeouts, self._failures)
         try:
-            response: IResponse = await answered_in_time(
-                self._reactor, answering, upload, self.timeouts, failures.upload_timeout, failures.answer_timeout
-            )
+            head = await answering
         except SEND_ERRORS as e:
-            cause, heard = cause_of(e), connection.heard
+            heard = connection.heard
             connection.drop()
-            if isinstance(cause, ApiError):
-                # the client's body did not come
-                raise AttemptFailed(cause, safe=False) from None
-            if kept and not heard and isinstance(cause, ConnectionClosed):
+            if kept and not heard and isinstance(e, ConnectionClosed):
                 raise _Stale from None
-            raise failures.sending(cause, heard=heard) from None
-        if not 200 <= response.code <= 999:
-            connection.drop()
-            raise failures.status(response.code)
-        return UpstreamAnswer(self.name, response, agent.headers, connection, until_close=agent.until_close)
+            raise self._failures.sending(e, heard=heard) from None
+        except ApiError as e:
+            # the client's body did not come
+            raise AttemptFailed(e, safe=False) from None
+        return UpstreamAnswer(self.name, head, connection)
 
     def _request(
-        self, method: bytes, target: bytes, headers: HeaderPairs, upload: IBodyProducer | None
-    ) -> ClientRequest:
-        fields = Headers()
-        for name, value in headers:
-            fields.addRawHeader(name, value)
-        try:
-            return ClientRequest(method, self._base + target, fields, upload, persistent=True)
-        except ValueError:
-            raise BadRequest("The request's method or path has characters that HTTP does not allow.") from None
+        self, method: bytes, target: bytes, headers: HeaderPairs, body: RequestBody | None
+    ) -> tuple[bytes, Sending | None]:
+        """The bytes of a request, and the part of its body that follows as the upstream takes it."""
+        lines = [b"%b: %b" % field for field in headers]
+        sending: Sending | None = None
+        with_head = b""
+        if isinstance(body, StreamedBody):
+            sending = body.upload(self._reactor.seconds)
+            length = body.length
+            lines.append(b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length)
+        elif body is not None:
+            lines.append(b"Content-Length: %d" % body.length)
+            if body.length <= PIECE:
+                with_head = body.data
+            else:
+                sending = Upload(body, self._reactor.seconds)
+        elif method in _WITH_BODY:
+            lines.append(b"Content-Length: 0")
+        fields = b"\r\n".join(lines)
+        if not (_METHOD.fullmatch(method) and _TARGET.fullmatch(target)) or _ends_lines(fields, len(lines)):
+            raise BadRequest("The request's method, path or header fields have characters that HTTP does not allow.")
+        return b"%b %b%b HTTP/1.1\r\n%b\r\n\r\n%b" % (method, self._base, target, fields, with_head), sending
 
     async def close(self) -> None:
         """Close the idle connections."""
-        await self._pool.closeCachedConnections()
+        await self._pool.close()
 
 
-def _sending(body: RequestBody, seconds: Callable[[], float]) -> Upload | StreamedUpload:
-    return body.upload(seconds) if isinstance(body, StreamedBody) else Upload(body, seconds)
+def _ends_lines(fields: bytes, count: int) -> bool:
+    """Whether header lines have line ends other than those between them, or NUL."""
+    return not (fields.count(b"\n") == fields.count(b"\r") == count - 1) or b"\0" in fields
 
 
 def _is_gone(body: RequestBody | None) -> bool:

@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHandshakeListener, IReactorTime, IStreamClientEndpoint, ITCPTransport
-from twisted.internet.protocol import connectionDone
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import ConnectionClosed, ConnectionDone
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IProtocol,
+    IReactorTime,
+    IStreamClientEndpoint,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import HTTP11ClientProtocol
-from twisted.web._newclient import Request as ClientRequest
-from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
-from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
+from twisted.web.client import ResponseDone
 from zope.interface import implementer
+
+from oaiproxy.relay.alarm import Alarm
+from oaiproxy.relay.reading import AnswerHead, AnswerReader, Unreadable
+from oaiproxy.relay.upload import Sending
+
+#: How many idle connections are kept.
+_KEPT = 1024
+
+#: For how long, in seconds.  Shorter than what servers keep idle connections for (nginx 75 s, Node 5 s): the shorter,
+#: the fewer requests meet a connection that the other side is just closing.  Those that do are repeated on a new one.
+_KEPT_SECONDS = 30.0
+
+#: What whoever takes a body hears at its end.
+WHOLE = Failure(ResponseDone())
 
 
 @implementer(IHandshakeListener)
-class Connection(HTTP11ClientProtocol):
-    """A connection to an upstream.
+class Connection(Protocol):
+    """A connection to an upstream: one request after the other, each sent as it is given.
 
     @ivar requests: how many requests were sent on it.
     @ivar heard: whether a byte has come back of the last of them.
+    @ivar busy: whether an answer is under way.
     @ivar lost: why it ended, or None while it lives.
     """
 
+    transport: Any
     requests = 0
     heard = False
+    busy = False
     lost: Failure | None = None
     _secure = False
-    _unfinished = False
     _securing: Deferred[None] | None = None
+    _answering: Deferred[AnswerHead] | None = None
+    _sending: Sending | None = None
+    _body: IProtocol | None = None  # who takes the body
+    _dropped = False
+    _paused = False  # whether nothing more of it is read for now
+
+    def __init__(self, clock: IReactorTime, free: Callable[[Connection], None]) -> None:
+        """
+        @param clock: calls later.
+        @param free: called when the connection can be used again, and when it has ended.
+        """
+        self._free = free
+        self._reader = AnswerReader()
+        self._held = b""  # of the body, for who will take it
+        self._ended = connectionDone  # why there is no more of it
+        self._alarm = Alarm(clock, self._ring)
+        self._late: Callable[[], None] = self.drop
+
+    # its life
 
     def connectionMade(self) -> None:
-        super().connectionMade()
         transport = ITCPTransport(self.transport, None)
         if transport is not None:
             # an upstream that vanished without a word is noticed even while it owes us nothing for minutes
@@ -52,119 +92,231 @@ class Connection(HTTP11ClientProtocol):
         if self._secure:
             self._securing.callback(None)
         elif self.lost is not None:
-            self._securing.errback(self.lost)
+            self._securing.errback(_own(self.lost))
         return self._securing
-
-    def request(self, request: ClientRequest) -> Deferred[IResponse]:
-        self.requests += 1
-        self.heard = False
-        answering = super().request(request)
-        if self._state == "TRANSMITTING":
-            head: Any = self._responseDeferred
-            head.addCallback(self._early, request)
-        return answering
-
-    def _early(self, response: IResponse, request: ClientRequest) -> IResponse:
-        """An answer has begun: where the request is still being sent, the rest of it is of no use.
-
-        Twisted would keep the answer back until the whole request was written.
-        """
-        self._stop_sending(request)
-        return response
-
-    def _stop_sending(self, request: ClientRequest) -> None:
-        if self._state == "TRANSMITTING":
-            self._state = "WAITING"
-            self._unfinished = True
-            # nobody can tell what would come next on this connection
-            request.persistent = False
-            self.transport.unregisterProducer()  # type: ignore[union-attr]
-            request.stopWriting()
-            head: Any = self._responseDeferred
-            head.chainDeferred(self._finishedRequest)
-
-    def _giveUp(self, reason: Failure) -> None:
-        if self._currentRequest is not None:
-            # what came is no answer: Twisted would forget who waits for one while the request is still being sent
-            self._stop_sending(self._currentRequest)
-        unfinished = self._unfinished or self._state == "TRANSMITTING_AFTER_RECEIVING_RESPONSE"
-        super()._giveUp(reason)
-        if unfinished:
-            # the upstream need not take what is still to be written
-            self.drop()
-
-    def dataReceived(self, data: bytes) -> None:
-        self.heard = True
-        super().dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = reason
-        super().connectionLost(reason)
+        self._alarm.stop()
+        reader = self._reader
+        reader.close()
         if self._securing is not None and not self._securing.called:
-            self._securing.errback(reason)
+            self._securing.errback(_own(reason))
+        if self.busy:
+            self._stop_sending()
+            self._end(WHOLE if self._is_whole(reason) else reason)
+        self._free(self)
 
-    @property
-    def until_close(self) -> bool:
-        """Whether nothing but the end of the connection ends the body that comes (RFC 9112 section 6.3, item 8); to be
-        asked when the head has come."""
-        parser = self._parser
-        if parser is None or parser.response.length is not UNKNOWN_LENGTH:
-            return False
-        return not parser.connHeaders.hasHeader(b"transfer-encoding")
+    def _is_whole(self, reason: Failure) -> bool:
+        """Whether the answer under way is whole, now that the connection has ended."""
+        head = self._reader.head
+        if self._reader.done or head is None:
+            return self._reader.done
+        # a reset is no end
+        return head.until_close and reason.check(ConnectionDone) is not None
 
     def drop(self) -> None:
         """Close the connection now, whatever is under way on it."""
+        self._alarm.stop()
         if self.lost is None and self.transport is not None:
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self._dropped = True
+            self.transport.abortConnection()
 
+    def close(self) -> None:
+        """Close the connection, on which nothing is under way."""
+        self._alarm.stop()
+        self.transport.loseConnection()
 
-class _ConnectionFactory(_HTTP11ClientFactory):
-    # the parent logs the start and the end of each connection at level info: noise for a proxy
-    noisy = False
+    # limits of time
 
-    def buildProtocol(self, addr: object) -> Connection:
-        return Connection(self._quiescentCallback)
+    def limit(self, seconds: float, late: Callable[[], None]) -> None:
+        """Call `late` in so many seconds, unless the answer has ended by then; not what was to be called before."""
+        if self.busy:
+            self._late = late
+            self._alarm.set(seconds)
 
+    def keep(self, seconds: float) -> None:
+        """Close the connection in so many seconds, unless a request is sent on it before."""
+        self._late = self.close
+        self._alarm.set(seconds)
 
-class ConnectionPool(HTTPConnectionPool):
-    """Idle connections to an upstream, without a limit that a busy proxy would hit, and without repeats of its own.
+    def _ring(self) -> None:
+        self._late()
 
-    Twisted's default keeps two idle connections per host, so that a proxy under load makes most anew, and repeats
-    requests on its own; what may be repeated is for `UpstreamClient` to say.
-    """
+    # requests
 
-    _factory: Any = _ConnectionFactory
-    maxPersistentPerHost = 1024
-    retryAutomatically = False
-    # Shorter than what servers keep idle connections for (nginx 75 s, Node 5 s): the shorter, the fewer requests meet a
-    # connection that the other side is just closing.  Those that do are repeated on a new one.
-    cachedConnectionTimeout = 30
+    def send(self, head: bytes, sending: Sending | None = None, *, bodiless: bool = False) -> Deferred[AnswerHead]:
+        """Send a request.
 
-    def __init__(self, reactor: IReactorTime, endpoint: IStreamClientEndpoint, *, tls: bool) -> None:
+        @param head: its head, with the empty line at its end, and as much of its body as goes with it.
+        @param sending: what follows as the upstream takes it.
+        @param bodiless: the answer has no body, whatever its head says: the method is HEAD.
+        @return: fires when the head of an answer has come; fails with why the connection was lost, with `Unreadable`,
+            or with why the body did not come.  Cancelled, it closes the connection.
         """
-        @param reactor: for time.
-        @param endpoint: makes connections to the upstream.
-        @param tls: whether it makes TLS of them.
+        self.requests += 1
+        self.heard = False
+        self.busy = True
+        self._alarm.lift()
+        self._reader.expect(bodiless=bodiless)
+        answering: Deferred[AnswerHead] = Deferred(self._cancelled)
+        self._answering = answering
+        self.transport.write(head)
+        if sending is not None:
+            self._sending = sending
+            self.transport.registerProducer(sending, True)
+            sending.startProducing(self.transport).addCallbacks(self._sent, self._not_sent)
+        return answering
+
+    def fail(self, error: BaseException) -> None:
+        """End the request: there is no answer to it, or no more of one."""
+        self._stop_sending()
+        self._end(Failure(error))
+        self.drop()
+
+    def _cancelled(self, answering: Deferred[AnswerHead]) -> None:
+        self._answering = None
+        self.busy = False
+        self._stop_sending()
+        self.drop()
+
+    def _sent(self, _: None) -> None:
+        if self._sending is not None:
+            self._sending = None
+            self.transport.unregisterProducer()
+
+    def _not_sent(self, reason: Failure) -> None:
+        if self._sending is not None:
+            assert reason.value is not None
+            self.fail(reason.value)
+
+    def _stop_sending(self) -> None:
+        """Send nothing more of the request; nobody can tell what would come next on this connection."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            self._reader.stray = True
+            self.transport.unregisterProducer()
+            sending.stopProducing()
+
+    # answers
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard = True
+        if not self.busy:
+            # nobody asked for anything
+            self.drop()
+            return
+        reader = self._reader
+        piece = reader.feed(data)
+        if self._answering is None:
+            if piece:
+                if self._body is None:
+                    self._held += piece
+                else:
+                    self._body.dataReceived(piece)
+            if self._body is not None:
+                self._look_at_end()
+        elif reader.head is not None:
+            self._held = piece
+            self._begin(reader.head)
+        elif reader.broken:
+            self.fail(Unreadable(reader.broken))
+
+    def _begin(self, head: AnswerHead) -> None:
+        self._alarm.lift()
+        # where the request is still being sent, the rest of it is of no use
+        self._stop_sending()
+        answering, self._answering = self._answering, None
+        assert answering is not None
+        if head.length == 0:
+            # there is no body that anybody could take
+            self._finish()
+            answering.callback(head)
+            return
+        self._paused = True
+        answering.callback(head)
+        if self._paused and self._body is None and self.busy:
+            # nobody takes the body yet
+            self.transport.pauseProducing()
+
+    def deliver(self, protocol: IProtocol) -> None:
+        """Send the body of the answer, which has one, to a protocol; nothing more is read before.
+
+        @param protocol: hears at the end ``ResponseDone``, or why it did not come whole.
         """
-        super().__init__(reactor, persistent=True)
-        self._endpoint = endpoint
-        self._tls = tls
+        protocol.makeConnection(self.transport)
+        held, self._held = self._held, b""
+        if not self.busy:
+            # it has ended before
+            if held:
+                protocol.dataReceived(held)
+            protocol.connectionLost(self._ended)
+            return
+        self._body = protocol
+        self._paused = False
+        if held:
+            protocol.dataReceived(held)
+        self._look_at_end()
+        if self._body is not None and not self._paused:
+            self.transport.resumeProducing()
 
-    def connection(self, step: ConnectStep, *, fresh: bool) -> Deferred[Connection]:
-        """An idle connection, at once, or a new one; always a new one where `fresh`.
+    def pause(self) -> None:
+        """Read nothing more of the body for now."""
+        if self.busy and not self._paused:
+            self._paused = True
+            self.transport.pauseProducing()
 
-        @param step: is told how far it is.
-        @return: fails with what the endpoint's ``connect`` or the TLS handshake fails with.
-        """
-        key = endpoint = self._endpoint
-        connecting: Deferred[Any] = self._newConnection(key, endpoint) if fresh else self.getConnection(key, endpoint)
-        return connecting.addCallback(self._secured, step) if self._tls else connecting
+    def resume(self) -> None:
+        """Read on."""
+        if self.busy and self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
 
-    def _secured(self, connection: Connection, step: ConnectStep) -> Connection | Deferred[Connection]:
-        if connection.requests:
-            return connection
-        step.handshake = True
-        return connection.secured().addCallback(lambda _: connection)
+    def _look_at_end(self) -> None:
+        """See whether the body has ended."""
+        if self._reader.done:
+            self._finish()
+        elif self._reader.broken:
+            self.fail(Unreadable(self._reader.broken))
+
+    def _finish(self) -> None:
+        """The answer is whole."""
+        reader = self._reader
+        self._alarm.lift()
+        self.busy = False
+        if self.lost is None and not self._dropped:
+            if reader.stray:
+                self.drop()
+            elif reader.head is not None and reader.head.persistent:
+                if self._paused:
+                    self._paused = False
+                    self.transport.resumeProducing()
+                self._free(self)
+            else:
+                self.close()
+        body, self._body = self._body, None
+        if body is not None:
+            body.connectionLost(WHOLE)
+
+    def _end(self, reason: Failure) -> None:
+        """There is no answer, or no more of one."""
+        if not self.busy:
+            return
+        self.busy = False
+        answering, self._answering = self._answering, None
+        body, self._body = self._body, None
+        if answering is not None:
+            answering.errback(_own(reason))
+        elif body is not None:
+            body.connectionLost(reason)
+        else:
+            self._ended = reason
+
+
+def _own(reason: Failure) -> Failure:
+    """A failure that may be raised: Twisted has one error for all connections that end, and an error that was raised
+    holds on to everything on its way."""
+    return Failure(copy(reason.value)) if reason.check(ConnectionClosed) else reason
 
 
 class ConnectStep:
@@ -174,3 +326,66 @@ class ConnectStep:
     """
 
     handshake = False
+
+
+class ConnectionPool:
+    """The connections to an upstream: those that are idle are kept, and there is no limit to how many there are."""
+
+    def __init__(self, clock: IReactorTime, endpoint: IStreamClientEndpoint, *, tls: bool) -> None:
+        """
+        @param clock: calls later.
+        @param endpoint: makes connections to the upstream.
+        @param tls: whether it makes TLS of them.
+        """
+        self._clock = clock
+        self._endpoint = endpoint
+        self._tls = tls
+        self._factory = Factory.forProtocol(lambda: Connection(clock, self._freed))
+        # the parent logs the start and the end of each connection at level info: noise for a proxy
+        self._factory.noisy = False
+        self._idle: list[Connection] = []
+        self._room = _KEPT
+        self._leaving: dict[Connection, Deferred[None]] = {}
+
+    def idle(self) -> Connection | None:
+        """A connection that was kept, or None where there is none."""
+        if not self._idle:
+            return None
+        return self._idle.pop()
+
+    def connect(self, step: ConnectStep) -> Deferred[Connection]:
+        """A new connection.
+
+        @param step: is told how far it is.
+        @return: fails with what the endpoint's ``connect`` or the TLS handshake fails with.
+        """
+        connecting: Deferred[Any] = self._endpoint.connect(self._factory)
+        return connecting.addCallback(self._secured, step) if self._tls else connecting
+
+    def _secured(self, connection: Connection, step: ConnectStep) -> Deferred[Connection]:
+        step.handshake = True
+        return connection.secured().addCallback(lambda _: connection)
+
+    def _freed(self, connection: Connection) -> None:
+        if connection.lost is not None:
+            if connection in self._idle:
+                self._idle.remove(connection)
+            gone = self._leaving.pop(connection, None)
+            if gone is not None:
+                gone.callback(None)
+        elif len(self._idle) < self._room:
+            connection.keep(_KEPT_SECONDS)
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> Deferred[Any]:
+        """Close the idle connections, and keep none from now on; fires when they are closed."""
+        self._room = 0
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            self._leaving[connection] = Deferred()
+        gone = DeferredList(list(self._leaving.values()))
+        for connection in idle:
+            connection.close()
+        return gone

@@ -5,9 +5,9 @@ from __future__ import annotations
 from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionRefusedError, DNSLookupError, TimeoutError
-from twisted.web.client import RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed
 
 from oaiproxy.api.errors import ApiError, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
+from oaiproxy.relay.reading import Unreadable
 from oaiproxy.relay.tls import CertificateRefused
 from oaiproxy.settings import Timeouts
 
@@ -18,7 +18,7 @@ _TLS_ERRORS = (TLSError, VerificationError, CertificateRefused)
 CONNECT_ERRORS = (ConnectError, DNSLookupError, ConnectionClosed, *_TLS_ERRORS, OSError)
 
 #: What sending a request and waiting for its answer fails with.
-SEND_ERRORS = (ResponseFailed, RequestGenerationFailed, RequestTransmissionFailed)
+SEND_ERRORS = (ConnectionClosed, Unreadable, *_TLS_ERRORS, OSError)
 
 
 class AttemptFailed(Exception):
@@ -91,22 +91,12 @@ class Failures:
             stage = "in the head of its answer" if heard else "before it answered"
             how = type(cause).__name__
             return _unreachable(f"The upstream {self._name} was lost {stage} ({how}).", safe=not heard)
-        message = f"The upstream {self._name} sent something that is not HTTP ({type(cause).__name__})."
-        return AttemptFailed(UpstreamInvalid(message), safe=False)
-
-    def status(self, status: int) -> AttemptFailed:
-        """It answered with a status that no answer has (RFC 9110 section 15)."""
-        message = f"The upstream {self._name} answered with the status {status}, which is none of an answer."
+        message = f"The upstream {self._name} sent something that is not HTTP: {cause}."
         return AttemptFailed(UpstreamInvalid(message), safe=False)
 
 
 def _unreachable(message: str, *, safe: bool = True) -> AttemptFailed:
     return AttemptFailed(UpstreamUnreachable(message), safe=safe)
-
-
-def cause_of(error: ResponseFailed | RequestGenerationFailed | RequestTransmissionFailed) -> BaseException:
-    """What is behind one of Twisted's errors."""
-    return error.reasons[0].value or error
 
 
 def _tls_reason(cause: BaseException) -> str:

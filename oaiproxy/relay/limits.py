@@ -9,6 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from oaiproxy.relay.connections import Connection
+from oaiproxy.relay.failures import Failures
 from oaiproxy.relay.upload import Sending
 from oaiproxy.settings import Timeouts
 
@@ -84,36 +86,42 @@ def within(clock: IReactorTime, working: Deferred[T], seconds: float, late: Call
     return Deadline(clock, working, lambda: end - clock.seconds(), late).outcome
 
 
-def answered_in_time(
-    clock: IReactorTime,
-    answering: Deferred[T],
-    upload: Sending | None,
-    timeouts: Timeouts,
-    stalled: Callable[[], Exception],
-    late: Callable[[], Exception],
-) -> Deferred[T]:
-    """What becomes of a request.
+class AnswerLimit:
+    """How long an upstream may take for a request until its answer begins.
 
-    Its body may take as long as it moves: the time until the answer's first byte begins when the upload has ended.
-
-    @param clock: calls later.
-    @param answering: fires with the head of the answer.
-    @param upload: the sending of the request's body.
-    @param timeouts: how long the steps may take.
-    @param stalled: makes the error for an upload of which nothing more is taken.
-    @param late: makes the error for an answer that does not come.
+    The body of the request may take as long as it moves: the time until the answer's first byte begins when all of it
+    was taken.
     """
-    sent = clock.seconds()
 
-    def uploading() -> bool:
-        return upload is not None and not upload.ended
+    def __init__(
+        self, connection: Connection, sending: Sending | None, clock: IReactorTime, timeouts: Timeouts, errors: Failures
+    ) -> None:
+        """
+        @param connection: the request was sent on it.
+        @param sending: the sending of the request's body, where it takes a while.
+        @param clock: tells the time.
+        @param timeouts: how long the steps may take.
+        @param errors: makes the error for what takes too long.
+        """
+        self._connection = connection
+        self._sending = sending
+        self._clock = clock
+        self._timeouts = timeouts
+        self._errors = errors
+        if sending is None or sending.ended:
+            self._await_answer()
+        else:
+            sending.on_end = self._await_answer
+            connection.limit(timeouts.idle, self._look)
 
-    def left() -> float:
-        if upload is None:
-            return sent + timeouts.first_byte - clock.seconds()
-        return upload.last + (timeouts.idle if uploading() else timeouts.first_byte) - clock.seconds()
+    def _await_answer(self) -> None:
+        self._connection.limit(self._timeouts.first_byte, lambda: self._connection.fail(self._errors.answer_timeout()))
 
-    deadline = Deadline(clock, answering, left, lambda: stalled() if uploading() else late())
-    if upload is not None and not upload.ended:
-        upload.on_end = deadline.again
-    return deadline.outcome
+    def _look(self) -> None:
+        """See whether something of the body was taken of late."""
+        assert self._sending is not None
+        left = self._sending.last + self._timeouts.idle - self._clock.seconds()
+        if left > 0:
+            self._connection.limit(left, self._look)
+        else:
+            self._connection.fail(self._errors.upload_timeout())

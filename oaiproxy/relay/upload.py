@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer
-from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
+from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import implementer
 
 from oaiproxy.api.errors import ApiError
 
 #: A body is handed to its connection in pieces of this size, in bytes, as the upstream takes them.
-_PIECE = 1 << 16
+PIECE = 1 << 16
 
 
 class BytesBody:
@@ -83,7 +82,7 @@ RequestBody: TypeAlias = BytesBody | StreamedBody
 
 
 class Sending(Protocol):
-    """A body that is being sent.
+    """A body that is being sent; a push producer.
 
     @ivar last: when the connection last took something that there was, by the clock.
     @ivar ended: whether it has taken all.
@@ -96,12 +95,25 @@ class Sending(Protocol):
     @property
     def last(self) -> float: ...
 
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Begin.
 
-@implementer(IBodyProducer)
+        @param consumer: gets the body, framed as its head says.
+        @return: fires when it has all of it; fails with an `ApiError` where the rest does not come.
+        """
+
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
+    def stopProducing(self) -> None: ...
+
+
+@implementer(IPushProducer)
 class StreamedUpload:
     """The sending of a body that comes while it is sent: who sends it is held back to the pace of who takes it.
 
-    @ivar length: the body's, in bytes, or ``UNKNOWN_LENGTH``: then it is sent in chunks.
+    @ivar length: the body's, in bytes, or None: then it is sent in chunks (RFC 9112 section 7.1).
     @ivar ended: whether the connection has taken all.
     @ivar on_end: called then.
     """
@@ -112,7 +124,7 @@ class StreamedUpload:
         @param source: where it comes from.
         @param seconds: tells the time.
         """
-        self.length: object = UNKNOWN_LENGTH if body.length is None else body.length
+        self.length = body.length
         self.ended = False
         self.on_end: Callable[[], None] = lambda: None
         self._body = body
@@ -122,7 +134,7 @@ class StreamedUpload:
         self._paused = False
         self._stopped = False
         self._consumer: IConsumer | None = None
-        self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
+        self._done: Deferred[None] = Deferred()
 
     @property
     def last(self) -> float:
@@ -153,10 +165,13 @@ class StreamedUpload:
     def _receive(self, data: bytes) -> None:
         if not self._stopped:
             assert self._consumer is not None
-            self._consumer.write(data)
+            self._consumer.write(data if self.length is not None else b"%x\r\n%b\r\n" % (len(data), data))
 
     def _end(self) -> None:
         if not self._stopped:
+            if self.length is None:
+                assert self._consumer is not None
+                self._consumer.write(b"0\r\n\r\n")
             self._last, self._stopped, self.ended = self._seconds(), True, True
             self._done.callback(None)
             self.on_end()
@@ -167,7 +182,7 @@ class StreamedUpload:
             self._done.errback(error)
 
 
-@implementer(IBodyProducer)
+@implementer(IPushProducer)
 class Upload:
     """One sending of a body, at the pace at which the upstream takes it.
 
@@ -192,7 +207,7 @@ class Upload:
         self._paused = False
         self._stopped = False
         self._consumer: IConsumer | None = None
-        self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
+        self._done: Deferred[None] = Deferred()
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         self._consumer = consumer
@@ -215,7 +230,7 @@ class Upload:
         self.last = self._seconds()
         while not (self._paused or self._stopped or self.ended):
             # all of it is no copy
-            piece = self._data[self._at : self._at + _PIECE]
+            piece = self._data[self._at : self._at + PIECE]
             self._at += len(piece)
             self.ended = self._at >= self.length
             self._consumer.write(piece)

@@ -38,13 +38,13 @@ class UpstreamCase(SocketTestCase):
         super().setUp()
         # a refused handshake must not have let anything through
         self.sent: list[object] = []
-        send = Connection.request
+        send = Connection.send
 
-        def sending(connection: Connection, request: Any) -> Any:
+        def sending(connection: Connection, request: bytes, *more: Any, **named: Any) -> Any:
             self.sent.append(request)
-            return send(connection, request)
+            return send(connection, request, *more, **named)
 
-        self.patch(Connection, "request", sending)
+        self.patch(Connection, "send", sending)
 
     def serve(self, options: CertificateOptions) -> None:
         upstream = ScriptedUpstream()

@@ -1,9 +1,10 @@
 """Fuzzing: ``python -m tests.fuzz [TARGET ...]``, which ``tox -e fuzz`` runs.
 
 Each target gets OAIPROXY_TEST_FUZZ_CASES cases (a million), a tenth of them from hypothesis and the rest from atheris,
-which finds more in the same time; all of them from hypothesis where atheris is not installed.  Each target and fuzzer is a process of its own, as many at a time
-as OAIPROXY_TEST_FUZZ_JOBS says (the number of processors).  Nothing of it is random: the same count gives the same
-cases.  A case that finds a fault is shown and kept; ``python -m tests.fuzz --again TARGET FILE`` runs it again.
+which finds more in the same time; all of them from hypothesis where atheris is not installed.  Each target and fuzzer
+is a process of its own, as many at a time as OAIPROXY_TEST_FUZZ_JOBS says (the number of processors).  Nothing of it is
+random: the same count gives the same cases.  A case that finds a fault is shown and kept; ``python -m tests.fuzz
+--again TARGET FILE`` runs it again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fuzzed: how a port reads requests."""
+"""Fuzzed: how requests are read, and upstream's answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from oaiproxy.api.errors import BadRequest
 from oaiproxy.api.framing import body_reader
 from oaiproxy.api.heads import FIELD_LIMIT, SECTION_LIMIT, head_end, read_head
+from oaiproxy.relay.reading import AnswerReader
 from tests.fuzz.draw import Draw
 
 _HEAD_WORDS = (
@@ -51,6 +52,23 @@ _CHUNK_WORDS = (
     b" ",
     b";",
     b"x",
+)
+
+_ANSWER_WORDS = (
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.0 304\r\n",
+    b"HTTP/1.1 103 Early\r\n",
+    b"HTTP/1.1 204 No\r\n\r\n",
+    b"Content-Length: 3\r\n",
+    b"content-length:0\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: gzip\r\n",
+    b"Connection: close, x\r\n",
+    b"Upgrade: h2c\r\n",
+    b"X: y \r\n",
+    b"\r\n",
+    b"abc",
+    *_CHUNK_WORDS,
 )
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -126,3 +144,27 @@ def request_body(draw: Draw) -> None:
         out, done, left = results[0][1]
         assert out + left == raw
         assert done == (len(raw) >= length)
+
+
+def answer_reader(draw: Draw) -> None:
+    """An upstream's answer: the same head, bytes and end, whatever the cut; or it is broken."""
+    bodiless = draw.below(8) == 7
+    raw = b"HTTP/1.1 200 OK\r\n" if draw.flag() else b""
+    raw += draw.joined(_ANSWER_WORDS, b"", 20)
+    results = []
+    for pieces in ([raw], draw.pieces(raw)):
+        reader = AnswerReader()
+        reader.expect(bodiless=bodiless)
+        out = b"".join(map(reader.feed, pieces))
+        head = reader.head
+        if head is not None:
+            assert 200 <= head.status <= 999
+            assert not re.search(rb"[\r\n\x00]", head.phrase)
+            for name, value in head.fields:
+                assert _TOKEN.match(name), name
+                assert not re.search(rb"[\r\n\x00]", value), value
+            assert not (reader.done and reader.broken)
+            if reader.done and not head.until_close and head.length is not None:
+                assert len(out) == head.length
+        results.append((head, out, reader.done, bool(reader.broken), reader.stray and not bodiless))
+    assert results[0] == results[1], (raw, results)

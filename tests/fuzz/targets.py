@@ -18,7 +18,7 @@ from tests.fuzz.answers import (
 )
 from tests.fuzz.draw import Draw
 from tests.fuzz.grammars import alias, llm_params, masked_heads, masking, request_target
-from tests.fuzz.reading import request_body, request_head
+from tests.fuzz.reading import answer_reader, request_body, request_head
 from tests.fuzz.requests import chat_request, completion_request
 from tests.fuzz.streams import sse_blocks, sse_decoder, stop_filter, think_chunks, think_filter, think_object
 from tests.fuzz.surface import http_bridge, http_passthrough
@@ -30,6 +30,7 @@ TARGETS: dict[str, Target] = {
     target.__name__.replace("_", "-"): target
     for target in (
         alias,
+        answer_reader,
         chat_object,
         chat_request,
         chat_stream,

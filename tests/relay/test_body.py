@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseDone
 
 from oaiproxy.api.errors import UpstreamIncomplete, UpstreamTimeout
 from oaiproxy.relay import UpstreamBody
+from oaiproxy.relay.alarm import Alarm
 
 
 class Answer:
     """An answer whose body comes when a test says so."""
 
     upstream = "models.example:8443"
-    was_reset = False
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.aborted = False
+        self._clock = clock
+        self._alarm = Alarm(clock, lambda: self._late())
+        self._late: Callable[[], None] = self.abort
 
-    def deliver(self, protocol: IProtocol) -> None:
-        protocol.makeConnection(StringTransport())
+    def collect(self, receive: Callable[[bytes], None]) -> Deferred[None]:
+        self.come = receive
+        self.end: Deferred[None] = Deferred()
+        return self.end.addBoth(self._over)
+
+    def _over(self, result: object) -> object:
+        self._alarm.stop()
+        return result
+
+    def limit(self, seconds: float, late: Callable[[], None]) -> None:
+        self._late = late
+        self._alarm.set(seconds)
+
+    def pause(self) -> None:
+        """Nothing comes of itself anyway."""
+
+    def resume(self) -> None:
+        """Nothing comes of itself anyway."""
 
     def abort(self) -> None:
         self.aborted = True
+        self._alarm.stop()
 
 
 class SilenceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.answer = Answer()
+        self.answer = Answer(self.clock)
         self.got: list[bytes] = []
         self.body = UpstreamBody(self.answer, self.got.append, self.clock, 600)  # type: ignore[arg-type]
         self.body.start()
         self.done: Deferred[None] = self.body.done
 
     def test_silence_beyond_the_limit_ends_it_and_names_the_upstream_and_the_stage(self) -> None:
-        self.body.dataReceived(b"one")
+        self.answer.come(b"one")
         self.clock.advance(599)
         self.assertNoResult(self.done)
         self.clock.advance(1)
@@ -54,14 +72,14 @@ class SilenceTests(SynchronousTestCase):
     def test_each_piece_begins_the_time_anew(self) -> None:
         for _ in range(10):
             self.clock.advance(500)
-            self.body.dataReceived(b".")
+            self.answer.come(b".")
         self.clock.advance(599)
         self.assertNoResult(self.done)
         self.clock.advance(1)
         self.failureResultOf(self.done, UpstreamTimeout)
 
     def test_a_client_that_pauses_is_no_silence_of_the_upstream(self) -> None:
-        self.body.dataReceived(b"one")
+        self.answer.come(b"one")
         self.clock.advance(300)
         self.body.pauseProducing()
         for _ in range(10):
@@ -70,7 +88,7 @@ class SilenceTests(SynchronousTestCase):
         self.body.resumeProducing()
         self.clock.advance(599)
         self.assertNoResult(self.done)
-        self.body.dataReceived(b"two")
+        self.answer.come(b"two")
         self.clock.advance(599)
         self.assertNoResult(self.done)
         self.clock.advance(1)
@@ -78,13 +96,13 @@ class SilenceTests(SynchronousTestCase):
         self.assertEqual(self.got, [b"one", b"two"])
 
     def test_nothing_is_left_of_a_body_that_has_ended(self) -> None:
-        self.body.connectionLost(Failure(ResponseDone()))
+        self.answer.end.callback(None)
         self.assertIsNone(self.successResultOf(self.done))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertFalse(self.answer.aborted)
 
     def test_a_body_that_breaks_off_is_said_of_its_upstream(self) -> None:
-        self.body.connectionLost(Failure(ConnectionLost()))
+        self.answer.end.errback(ConnectionLost())
         error = self.failureResultOf(self.done, UpstreamIncomplete).value
         self.assertEqual(error.message, "The answer of the upstream models.example:8443 was cut off before its end.")
 

@@ -208,7 +208,7 @@ class TlsTests(LimitTestCase):
     async def test_nothing_is_sent_to_a_server_with_another_s_certificate(self) -> None:
         port = self.serve("elsewhere.example")
         written: list[object] = []
-        self.patch(Connection, "request", lambda connection, request: written.append(request))
+        self.patch(Connection, "send", lambda connection, request, *more, **named: written.append(request))
         sending = self.to(f"https://127.0.0.1:{port}/v1", tls=self.policy)
         await self.until(lambda: sending.called)
         error = self.error(sending)

@@ -8,7 +8,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from oaiproxy.api.errors import ApiError, BadRequest
@@ -150,8 +149,12 @@ class StreamedUploadTests(SynchronousTestCase):
         self.successResultOf(done)
         self.assertEqual((upload.length, taker.pieces, upload.ended), (5, [b"he", b"llo"], True))
 
-    def test_a_length_that_nobody_knows(self) -> None:
-        self.assertIs(self.sending(None)[1].length, UNKNOWN_LENGTH)
+    def test_a_body_whose_length_nobody_knows_goes_in_chunks(self) -> None:
+        source, upload, taker, done = self.sending(None)
+        source.receive(b"hello")
+        source.ended()
+        self.successResultOf(done)
+        self.assertEqual((upload.length, taker.data), (None, b"5\r\nhello\r\n0\r\n\r\n"))
 
     def test_who_sends_is_held_back_by_who_takes(self) -> None:
         source, upload, _, _ = self.sending(5)
