@@ -8,6 +8,7 @@ regard to case.  Nothing that leaves here holds a CR, LF, or NUL: in a value eac
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 Header = tuple[bytes, bytes]
 
@@ -261,16 +262,23 @@ def _crossing(
     kept: list[tuple[bytes, bytes, bytes]] = []
     listed: set[bytes] = set()
     for name, value in pairs:
-        lower = name.lower()
+        lower = _known(name)
         if lower in out:
             if lower == b"connection":
                 listed.update(option.strip(b" \t") for option in value.lower().split(b","))
-        elif lower and not lower.translate(None, _TOKEN) and not lower.startswith(prefixes):
+        elif lower and not lower.startswith(prefixes):
             kept.append((lower, name, safe_value(value)))
     listed -= END_TO_END
     if listed:
         return [field for field in kept if field[0] not in listed]
     return kept
+
+
+@lru_cache(maxsize=512)
+def _known(name: bytes) -> bytes:
+    """The name of a field in lower case; nothing where it is no token."""
+    lower = name.lower()
+    return b"" if lower.translate(None, _TOKEN) else lower
 
 
 def _with_authorization(fields: list[tuple[bytes, bytes, bytes]]) -> list[Header]:

@@ -7,7 +7,8 @@ request ends or for whom it is (request smuggling), it is refused.  `docs/reliab
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from oaiproxy.api.errors import ApiError, BadRequest
 
@@ -28,8 +29,11 @@ _END = b"\r\n\r\n"
 _NO_LINE_END = re.compile(rb"[^\r]\n|\r[^\n]|\x00")
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: A line of the header section, with the line end before it.
+_FIELD = re.compile(rb"\r\n([!#$%&'*+\-.^_`|~0-9A-Za-z]++):([\t\x20-\x7e\x80-\xff]*+)(?=\r\n|\Z)")
 #: Visible ASCII; not ``#``, which begins what is no part of a target, and at which some servers cut it.
 _TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
+_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([\x21\x22\x24-\x7e]++) (HTTP/1\.[01])")
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -37,14 +41,14 @@ _HOST = re.compile(rb"(?:[0-9A-Za-z._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(msgspec.Struct, frozen=True):
     """The head of a request.
 
     @ivar method: the method, in the letters sent.
     @ivar target: the target in origin form, path and query, or ``*``.
     @ivar version: ``HTTP/1.1`` or ``HTTP/1.0``.
     @ivar fields: names and values, in the order sent; with a ``Host`` that is where the request was sent to.
+    @ivar named: the values of each field, by its name in lower case.
     @ivar length: of the body in bytes, or `CHUNKED`.
     @ivar expects_continue: the client waits for a ``100 Continue`` with the body.
     @ivar persistent: the connection may serve another request.
@@ -54,6 +58,7 @@ class RequestHead:
     target: bytes
     version: bytes
     fields: tuple[tuple[bytes, bytes], ...]
+    named: dict[bytes, list[bytes]]
     length: int | None
     expects_continue: bool
     persistent: bool
@@ -70,9 +75,7 @@ def head_end(data: bytes, seen: int = 0) -> int:
     if data.startswith(b"\n"):
         raise _no_line_end()
     end = data.find(_END, max(0, seen - 3))
-    wrong = _NO_LINE_END.search(data, max(0, seen - 1), len(data) if end < 0 else end + 4)
-    if wrong is not None:
-        raise _no_line_end()
+    _check_line_ends(data, max(0, seen - 1), len(data) if end < 0 else end + 4)
     line = data.find(b"\r\n", 0, LINE_LIMIT + 2)
     if line < 0 and len(data) > LINE_LIMIT:
         raise BadRequest(
@@ -85,42 +88,70 @@ def head_end(data: bytes, seen: int = 0) -> int:
     return end
 
 
+def _check_line_ends(data: bytes, begin: int, end: int) -> None:
+    """@raise BadRequest: there is a line end that is none."""
+    # counting is many times faster than searching; where each CR has its LF there is nothing to look for
+    ends = data.count(b"\r\n", begin, end)
+    if data.count(b"\n", begin, end) == ends == data.count(b"\r", begin, end) and data.find(b"\0", begin, end) < 0:
+        return
+    if _NO_LINE_END.search(data, begin, end) is not None:
+        raise _no_line_end()
+
+
 def read_head(head: bytes) -> RequestHead:
     """Read a head.
 
     @param head: its bytes, as `head_end` found them: with no line end that is none, and without the last.
     @raise BadRequest: it is refused; the connection it came on is to be closed, as nobody knows what follows.
     """
-    line, *lines = head.split(b"\r\n")
+    line = head.partition(b"\r\n")[0]
     method, target, version = _request_line(line)
-    if len(lines) > FIELD_LIMIT:
-        raise BadRequest(f"There are more than {FIELD_LIMIT} header fields.", status=431, code="headers_too_large")
-    fields = list(map(_field, lines))
-    # of the few fields that say how to read the rest
-    said: dict[bytes, list[bytes]] = {}
+    fields = _fields(head, len(line))
+    named: dict[bytes, list[bytes]] = {}
     for name, value in fields:
-        if (lower := name.lower()) in _READ:
-            said.setdefault(lower, []).append(value)
-    _check_host(said.get(b"host", []), version)
+        lower = name.lower()
+        if lower in named:
+            named[lower].append(value)
+        else:
+            named[lower] = [value]
+    said = named.get
+    _check_host(said(b"host", []), version)
     target, authority = _origin_form(method, target)
     if authority is not None:
         # RFC 9112 section 3.2.2: what Host says does not count then
         fields = [(b"Host", authority), *(field for field in fields if field[0].lower() != b"host")]
+        named[b"host"] = [authority]
     return RequestHead(
         method=method,
         target=target,
         version=version,
         fields=tuple(fields),
-        length=_length(said.get(b"content-length"), said.get(b"transfer-encoding"), version),
-        expects_continue=_expects_continue(said.get(b"expect"), version),
-        persistent=version == b"HTTP/1.1" and b"close" not in _options(said.get(b"connection", [])),
+        named=named,
+        length=_length(said(b"content-length"), said(b"transfer-encoding"), version),
+        expects_continue=_expects_continue(said(b"expect"), version),
+        persistent=version == b"HTTP/1.1" and b"close" not in _options(said(b"connection")),
     )
 
 
-_READ = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"connection"))
+def _fields(head: bytes, begin: int) -> list[tuple[bytes, bytes]]:
+    """The fields of a header section, which begins with the end of the line before it.
+
+    @raise BadRequest: there are too many, or a line is no field.
+    """
+    count = head.count(b"\r\n", begin)
+    if count > FIELD_LIMIT:
+        raise BadRequest(f"There are more than {FIELD_LIMIT} header fields.", status=431, code="headers_too_large")
+    found = _FIELD.findall(head, begin)
+    if len(found) != count:
+        # as no field has a line end in it, there is a line that is none
+        found = list(map(_field, head[begin + 2 :].split(b"\r\n")))
+    return [(name, value.strip(b" \t")) for name, value in found]
 
 
 def _request_line(line: bytes) -> tuple[bytes, bytes, bytes]:
+    usual = _LINE.fullmatch(line)
+    if usual is not None and usual[1] != b"CONNECT":
+        return usual[1], usual[2], usual[3]
     parts = line.split(b" ")
     if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]):
         raise _invalid("The request line is not 'METHOD target HTTP/1.1' with one space between")
@@ -163,7 +194,7 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
         raise _invalid("A header line is no 'Name: value', or its name has characters that names do not have")
     if _CONTROL.search(value):
         raise _invalid("The value of a header field has control characters")
-    return name, value.strip(b" \t")
+    return name, value
 
 
 def _check_host(hosts: list[bytes], version: bytes) -> None:
@@ -207,8 +238,8 @@ def _expects_continue(expected: list[bytes] | None, version: bytes) -> bool:
     return True
 
 
-def _options(values: list[bytes]) -> set[bytes]:
-    return {option.strip(b" \t").lower() for value in values for option in value.split(b",")}
+def _options(values: list[bytes] | None) -> set[bytes]:
+    return {option.strip(b" \t").lower() for value in values or () for option in value.split(b",")}
 
 
 def _invalid(what: str) -> ApiError:

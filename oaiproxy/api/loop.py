@@ -27,10 +27,9 @@ def marked(pairs: Iterable[Header], mark: bytes) -> list[Header]:
 
     @return: the fields, with one `FIELD`, the last of them.
     """
-    kept, others = list[Header](), list[bytes]()
-    for name, value in pairs:
-        if name.lower() == FIELD:
-            others.append(value)
-        else:
-            kept.append((name, value))
-    return [*kept, (b"CDN-Loop", b", ".join((*filter(None, others), mark)))]
+    fields = list(pairs)
+    others = [value for name, value in fields if name.lower() == FIELD]
+    if others:
+        fields = [field for field in fields if field[0].lower() != FIELD]
+    fields.append((b"CDN-Loop", b", ".join((*filter(None, others), mark))))
+    return fields

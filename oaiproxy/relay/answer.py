@@ -58,6 +58,12 @@ class UpstreamAnswer:
         else:
             self._connection.deliver(protocol)
 
+    def whole(self) -> bytes | None:
+        """The body where all of it has come with the head, else None; where it is there, it is not sent to anybody."""
+        if self.length == 0:
+            return b""
+        return self._connection.whole() if self._is_served else None
+
     def collect(self, receive: Callable[[bytes], None]) -> Deferred[None]:
         """Send the body to `receive`, piece by piece, as `treq.collect` does it.
 

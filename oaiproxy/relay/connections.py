@@ -260,6 +260,15 @@ class Connection(Protocol):
         if self._body is not None and not self._paused:
             self.transport.resumeProducing()
 
+    def whole(self) -> bytes | None:
+        """The body of the answer where all of it has come already, and nobody has taken it; the answer is over then."""
+        if self._body is not None or not (self.busy and self._reader.done):
+            return None
+        held, self._held = self._held, b""
+        self._paused = False
+        self._finish()
+        return held
+
     def pause(self) -> None:
         """Read nothing more of the body for now."""
         if self.busy and not self._paused:

@@ -104,7 +104,7 @@ class Keys:
         )
 
     def _refuse_pages(self, request: ProxyRequest) -> None:
-        get = request.requestHeaders.getRawHeaders
+        get = request.head.named.get
         origins: Sequence[bytes] = get(b"origin", ())
         for origin in origins:
             if origin.lower() not in self._origins:
@@ -196,7 +196,7 @@ class Keys:
 
 def _shown(request: ProxyRequest) -> list[bytes]:
     """The keys that a request shows."""
-    get = request.requestHeaders.getRawHeaders
+    get = request.head.named.get
     return [_bare(value) for name in (b"authorization", *KEY_FIELDS) for value in get(name, ())]
 
 

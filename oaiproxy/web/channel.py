@@ -7,18 +7,19 @@ its whole body has come.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString
-from twisted.web.http_headers import Headers
 
 from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.api.framing import BodyReader, body_reader
 from oaiproxy.api.heads import RequestHead, head_end, read_head
+from oaiproxy.relay.alarm import Alarm
 from oaiproxy.settings import Limits
 from oaiproxy.web.clientbody import ClientBody
 from oaiproxy.web.draining import DrainingChannel
@@ -71,7 +72,9 @@ class ProxyChannel(DrainingChannel):
         self.reading = True
         self._closed = False
         self._lingering = False
-        self._deadline: IDelayedCall | None = None
+        self._host: Any = None
+        self._peer: Any = None
+        self._late: Callable[[], None] = self.timeoutConnection  # called when the alarm rings
         self._moved = 0  # bytes that came of late
         self._held_back = False  # whether it was us who stopped them
 
@@ -87,9 +90,31 @@ class ProxyChannel(DrainingChannel):
     # what comes
 
     def connectionMade(self) -> None:
-        # `setTimeout` overwrites it
-        self._savedTimeOut = self.timeOut
+        # of the limits of time there is one at a time
+        self._alarm = Alarm(self.connections.clock, lambda: self._late())
         super().connectionMade()
+
+    def getHost(self) -> Any:
+        # every request asks, and the socket would be asked each time
+        if self._host is None:
+            self._host = super().getHost()
+        return self._host
+
+    def getPeer(self) -> Any:
+        if self._peer is None:
+            self._peer = super().getPeer()
+        return self._peer
+
+    def setTimeout(self, period: float | None) -> None:
+        """Let nothing come for so long, in seconds, and no longer; None for any time."""
+        self._alarm.lift()
+        if period is not None:
+            self._within(period, self.timeoutConnection)
+
+    def _within(self, seconds: float, late: Callable[[], None]) -> None:
+        """Something has to happen within so many seconds, or else `late` is called; no other limit holds any more."""
+        self._late = late
+        self._alarm.set(seconds)
 
     def dataReceived(self, data: bytes) -> None:
         self._moved += len(data)
@@ -132,8 +157,10 @@ class ProxyChannel(DrainingChannel):
         try:
             end = head_end(data, self._seen)
             if end < 0:
+                if not self._seen:
+                    # from the first byte on, and not longer for bytes that trickle in
+                    self._within(self.limits.head_seconds, self._head_is_late)
                 self._seen = len(data)
-                self._await_head()
                 return False
             head = read_head(data[:end])
         except ApiError as e:
@@ -141,19 +168,11 @@ class ProxyChannel(DrainingChannel):
             return False
         self._rest = data[end + 4 :]
         self._seen, self._skipped = 0, False
-        self._stop_deadline()
-        self.setTimeout(None)
+        self._alarm.lift()
         self._begin(head)
         return True
 
-    def _await_head(self) -> None:
-        if self._deadline is None:
-            # from the first byte on, and not longer for bytes that trickle in
-            self.setTimeout(None)
-            self._deadline = self.callLater(self.limits.head_seconds, self._head_is_late)
-
     def _head_is_late(self) -> None:
-        self._deadline = None
         self._refuse(
             BadRequest(
                 f"The head of the request did not come within {self.limits.head_seconds:g} s.",
@@ -167,15 +186,17 @@ class ProxyChannel(DrainingChannel):
         request: ProxyRequest = self.requestFactory(self)  # type: ignore[assignment]
         self.requests.append(request)
         self._handlingRequest = True
-        for name, value in head.fields:
-            request.requestHeaders.addRawHeader(name, value)
         self._used = True
         self.persistent = head.persistent and not self.connections.draining
-        if not self.persistent and head.version == b"HTTP/1.1":
-            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-        body = ClientBody(head.length, self._wanted, self._flow)
-        if head.length != 0:
-            self._reader, self._body = body_reader(head.length), body
+        length = head.length
+        body = ClientBody(length, self._wanted, self._flow)
+        if length is not None and 0 < length <= len(self._rest):
+            # it is there before anybody asks for it, so that nobody has to wait
+            body.feed(self._rest[:length])
+            body.end()
+            self._rest = self._rest[length:]
+        elif length != 0:
+            self._reader, self._body = body_reader(length), body
             self._continues = head.expects_continue
             self._moved, self._held_back = 0, False
         request.begin(head, body)
@@ -204,19 +225,18 @@ class ProxyChannel(DrainingChannel):
         if reader.done:
             self._reader = self._body = None
             self._rest = reader.rest
-            self._stop_deadline()
+            self._alarm.lift()
             body.end()
             if self._answered:
                 self._answered = False
                 self._next()
             return True
-        if self._deadline is None and not (self._lingering or self._closed):
-            self._deadline = self.callLater(self.limits.body_seconds, self._look_at_body)
+        if self._alarm.due is None and not (self._lingering or self._closed):
+            self._within(self.limits.body_seconds, self._look_at_body)
         return False
 
     def _look_at_body(self) -> None:
         """See whether enough of the body has come since the last time, unless it was us who held it back."""
-        self._deadline = None
         seconds = self.limits.body_seconds
         if self._moved < _LEAST_RATE * seconds and self.reading and not self._held_back:
             self._body_fails(
@@ -228,12 +248,12 @@ class ProxyChannel(DrainingChannel):
             )
             return
         self._moved, self._held_back = 0, not self.reading
-        self._deadline = self.callLater(seconds, self._look_at_body)
+        self._within(seconds, self._look_at_body)
 
     def _body_fails(self, error: ApiError) -> None:
         self._broken = True
         self._rest = b""
-        self._stop_deadline()
+        self._alarm.lift()
         body, self._body = self._body, None
         if self._answered:
             self._close()
@@ -242,13 +262,16 @@ class ProxyChannel(DrainingChannel):
 
     # answers
 
-    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+    def begin_answer(self) -> bool:
+        """The head of an answer is about to be written.
+
+        @return: whether it has to say that the connection is closed after it.
+        """
         self._continues = False
         if self._reader is not None and not self._can_drain():
             # what follows on this connection is no request
             self.persistent = False
-            headers.setRawHeaders(b"Connection", [b"close"])
-        super().writeHeaders(version, code, reason, headers)
+        return not self.persistent
 
     def _can_drain(self) -> bool:
         body = self._body
@@ -258,8 +281,8 @@ class ProxyChannel(DrainingChannel):
 
     def _expects_nothing(self, body: ClientBody) -> bool:
         """Whether the client may never send the body: it asked whether it should, and was told something else."""
-        request = self.requests[0]
-        return not body.received and not self._rest and request.requestHeaders.hasHeader(b"expect")
+        request: ProxyRequest = self.requests[0]
+        return not body.received and not self._rest and b"expect" in request.head.named
 
     def requestDone(self, request: ProxyRequest) -> None:
         """The answer is written."""
@@ -279,7 +302,7 @@ class ProxyChannel(DrainingChannel):
         if not self.persistent or (self.connections.draining and not self._rest):
             self._close()
             return
-        self.setTimeout(self._savedTimeOut)
+        self.setTimeout(self.timeOut)
         self._go_on()
 
     def _refuse(self, error: ApiError) -> None:
@@ -306,32 +329,29 @@ class ProxyChannel(DrainingChannel):
             self._linger()
         else:
             self._closed = True
-            self._stop_deadline()
+            self._alarm.lift()
             self.loseConnection()
 
     def _linger(self) -> None:
         """Close, but not before the client has had time to read its answer."""
         self._lingering = True
         self._rest = b""
-        self.setTimeout(None)
-        self._stop_deadline()
         if self._body is not None:
             self._body.discard()
         self.transport.unregisterProducer()
         if ISSLTransport(self.transport, None) is None:
             self.transport.loseWriteConnection()
         self._moved = 0
-        self._deadline = self.callLater(_LINGER_IDLE, lambda: self._look_at_lingering(_LINGER - _LINGER_IDLE))
+        self._within(_LINGER_IDLE, lambda: self._look_at_lingering(_LINGER - _LINGER_IDLE))
         self._flow()
 
     def _look_at_lingering(self, left: float) -> None:
-        self._deadline = None
         if left <= 0 or not self._moved:
             self._closed = True
             self.transport.abortConnection()
             return
         self._moved = 0
-        self._deadline = self.callLater(_LINGER_IDLE, lambda: self._look_at_lingering(left - _LINGER_IDLE))
+        self._within(_LINGER_IDLE, lambda: self._look_at_lingering(left - _LINGER_IDLE))
 
     def timeoutConnection(self) -> None:
         """Nothing came for too long."""
@@ -341,15 +361,12 @@ class ProxyChannel(DrainingChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._closed = True
-        self._stop_deadline()
+        self._alarm.stop()
         self._reader = self._body = None
         self._rest = b""
         super().connectionLost(reason)
-
-    def _stop_deadline(self) -> None:
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None:
-            deadline.cancel()
+        # they refer back: without them it is gone at once, and not when cycles are looked for
+        del self._alarm, self._late
 
     # flow control
 
@@ -373,10 +390,12 @@ class ProxyChannel(DrainingChannel):
         self.reading = wanted
         producer: IPushProducer = self._networkProducer
         if wanted:
+            self.unwatch()
             producer.resumeProducing()
         else:
             self._held_back = True
             producer.pauseProducing()
+            self.watch()
 
     def _wants_more(self) -> bool:
         if self._lingering or self._broken:

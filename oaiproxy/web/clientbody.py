@@ -111,12 +111,15 @@ class ClientBody:
         self._limit = limit
         if limit is not None and self.received > limit:
             raise too_large(limit)
+        if self._ended:
+            # it has come with its head, as most do
+            self.data = b"".join(self._pieces)
+            self._pieces.clear()
+            return self.data
         self._collecting = Deferred(self._give_up)
         collecting = self._collecting
         self._wanted()
         self._changed()
-        if self._ended:
-            self.end()
         return await collecting
 
     def _give_up(self, collecting: Deferred[bytes]) -> None:

@@ -91,8 +91,8 @@ class Downstream:
         if self.gone:
             return
         channel = self._request.channel
-        reset: Callable[[], None] = channel.transport.abortConnection  # type: ignore[union-attr]
-        if not (self._request.chunked or self._request.responseHeaders.hasHeader(b"content-length")):
+        reset: Callable[[], None] = channel.transport.abortConnection
+        if not self._request.delimited:
             # a body that only the end of the connection ends, as HTTP/1.0 has it: nothing but a reset tells
             reset()
             return

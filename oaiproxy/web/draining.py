@@ -7,14 +7,16 @@ waited for: its request may be on the way, and a client does not send it again b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+
+from oaiproxy.web.leaving import Departures
 
 #: The first request of a connection is waited for so long, in seconds.
 FIRST_REQUEST = 2.0
@@ -24,11 +26,15 @@ class Connections:
     """The open connections of a port.
 
     @ivar draining: whether they are to end.
+    @ivar changed: called whenever there are more or fewer of them.
+    @ivar departures: watches those that are not read from.
     """
 
     def __init__(self, clock: Any) -> None:
-        """@param clock: calls later."""
+        """@param clock: the reactor, or what calls later in its place."""
         self.draining = False
+        self.changed: Callable[[], None] = lambda: None
+        self.departures = Departures(clock)
         self.clock = clock
         self._open: set[DrainingChannel] = set()
         self._waiting: list[Deferred[None]] = []
@@ -43,13 +49,16 @@ class Connections:
     def add(self, channel: DrainingChannel) -> None:
         """A connection was made."""
         self._open.add(channel)
+        self.changed()
         if self.draining:
             channel.drain()
 
     def remove(self, channel: DrainingChannel) -> None:
         """A connection has ended."""
         self._open.discard(channel)
+        self.changed()
         if not self._open:
+            self.departures.close()
             waiting, self._waiting = self._waiting, []
             for gone in waiting:
                 gone.callback(None)
@@ -100,6 +109,7 @@ class DrainingChannel(HTTPChannel):
     connections: Connections
     _used = False  # whether a request has come
     _first: IDelayedCall | None = None
+    _watched: int | None = None
 
     @property
     def busy(self) -> bool:
@@ -122,8 +132,32 @@ class DrainingChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._first is not None and self._first.active():
             self._first.cancel()
+        self.unwatch()
         super().connectionLost(reason)
         self.connections.remove(self)
+
+    def loseConnection(self) -> None:
+        # what is left is delivered, also to a client that has closed its own side
+        self.unwatch()
+        super().loseConnection()
+        if ISSLTransport(self.transport, None) is not None:
+            # the end of TLS is said; the client's own need not be waited for, and may never come (RFC 8446 section 6.1)
+            self.transport.transport.loseConnection()  # type: ignore[union-attr]
+
+    def watch(self) -> None:
+        """Nothing is read from the client: let its end be noticed all the same."""
+        self._watched = self.connections.departures.watch(self.transport, self._left)
+
+    def unwatch(self) -> None:
+        """It is read from again: its end is noticed by that."""
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            self.connections.departures.unwatch(watched)
+
+    def _left(self) -> None:
+        """The client has closed its side, or reset: as where it is read from, that is the end of the connection."""
+        self._watched = None
+        self.transport.abortConnection()  # type: ignore[union-attr]
 
     def drain(self) -> None:
         """End as soon as nothing is under way."""
@@ -131,9 +165,6 @@ class DrainingChannel(HTTPChannel):
             return
         if self.requests:
             self.persistent = False
-        for request in self.requests:
-            if not request.startedWriting:
-                request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         if self.busy:
             return
         if self._used:

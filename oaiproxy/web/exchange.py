@@ -228,6 +228,10 @@ class Exchange:
                 traffic.upstream_chunk(data)
                 plain(data)
 
+        whole = answer.whole()
+        if whole is not None:
+            receive(whole)
+            return
         body = UpstreamBody(answer, receive, self._port.clock, self._port.settings.timeouts.idle)
         self._client.flow_from(body)
         try:
@@ -242,7 +246,8 @@ class Exchange:
         request = self._incoming.asked()
         if self._port.tools:
             request = marked(request, self._port.tools)
-        request = self._port.learnt.apply(request, self._incoming.account)
+        if self._port.learnt:
+            request = self._port.learnt.apply(request, self._incoming.account)
         repairs: list[Repair] = []
         while True:
             try:

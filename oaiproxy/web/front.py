@@ -40,7 +40,7 @@ class Front(Resource):
         """
         if self._cors is not None and self._cors.take(request):
             return NOT_DONE_YET
-        marks = request.requestHeaders.getRawHeaders(FIELD)
+        marks = request.head.named.get(FIELD)
         if marks is not None and has_come_around(marks, MARK):
             raise self._loop()
         # by the target as it was sent: what it may come to mean later does not open a door

@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from oaiproxy.api.check import CHECKED_PATHS, check_body
 from oaiproxy.api.errors import ApiError, BadRequest
@@ -69,9 +68,11 @@ class Incoming:
         self._target = below_v1(request.uri) if target is None else target
         path, self._mark, self._query = self._target.partition(b"?")
         self._path = path.decode("latin-1").rstrip("/")
+        self._keyed: Pairs | None = None
         self._named: str | None = None  # the model, before transforms, where somebody wants to know it
         self.method: bytes = request.method
-        self.headers = [(name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
+        self._transformed = self.method == b"POST" and bool(port.pipeline.for_request(port.kind, self._path))
+        self.headers = request.head.fields
         self.profile: ClientProfile = profile_of(port, request)
         if self.profile.errors is ErrorForm.MESSAGE and self._asks_for_chat():
             request.error_form = self._error_message
@@ -93,10 +94,8 @@ class Incoming:
         return not self._is_read() and (length is None or length > SMALL)
 
     def _is_read(self) -> bool:
-        if self.method != b"POST":
-            return False
-        if self._port.pipeline.for_request(self._port.kind, self._path):
-            return True
+        if self._transformed or self.method != b"POST":
+            return self._transformed
         # a compressed body is for upstream to judge
         return self._path in CHECKED_PATHS and not self._request.getHeader(b"content-encoding")
 
@@ -106,23 +105,22 @@ class Incoming:
         @raise ApiError: the request is refused, by us or by a transform.
         """
         headers = for_upstream(self._sent, host=self._port.upstream.host)
-        if self.method == b"POST":
-            if self._port.pipeline.for_request(self._port.kind, self._path):
-                request = self.asked()
-                check_body(self._path, request.body.raw)
-                return Outgoing(
-                    self.method, self._target, headers, BytesBody(request.body.raw), warnings=request.warnings
-                )
-            if self._is_read():
-                raw = self.content()
-                check_body(self._path, raw)
-                return Outgoing(self.method, self._target, headers, BytesBody(raw))
+        if self._transformed:
+            request = self.asked()
+            check_body(self._path, request.body.raw)
+            return Outgoing(self.method, self._target, headers, BytesBody(request.body.raw), warnings=request.warnings)
+        if self._is_read():
+            raw = self.content()
+            check_body(self._path, raw)
+            return Outgoing(self.method, self._target, headers, BytesBody(raw))
         return Outgoing(self.method, self._target, headers, self._body_as_sent())
 
-    @cached_property
+    @property
     def _sent(self) -> Pairs:
         """The header fields with the key that goes upstream, and with our mark, before what goes on is picked out."""
-        return marked(self._port.keys.for_upstream(self.headers), MARK)
+        if self._keyed is None:
+            self._keyed = marked(self._port.keys.for_upstream(self.headers), MARK)
+        return self._keyed
 
     def _asks_for_chat(self) -> bool:
         return self._port.kind is PortKind.BRIDGE and self.method == b"POST" and self._path == "/chat/completions"

@@ -9,6 +9,7 @@ from oaiproxy.web.site import ProxyRequest
 
 #: The request header field by which a client chooses its profile itself; it stays here.
 PROFILE = "x-oaiproxy-profile"
+_PROFILE = PROFILE.encode()
 
 
 def profile_of(port: PortContext, request: ProxyRequest) -> ClientProfile:
@@ -16,7 +17,7 @@ def profile_of(port: PortContext, request: ProxyRequest) -> ClientProfile:
 
     @raise BadRequest: the request names one that there is not.
     """
-    chosen = _field(request, PROFILE)
+    chosen = _field(request, _PROFILE)
     if chosen:
         try:
             return find_profile("", chosen)
@@ -26,10 +27,9 @@ def profile_of(port: PortContext, request: ProxyRequest) -> ClientProfile:
                 param=PROFILE,
                 code="unknown_profile",
             ) from None
-    return find_profile(_field(request, "user-agent"), port.settings.profile)
+    return find_profile(_field(request, b"user-agent"), port.settings.profile)
 
 
-def _field(request: ProxyRequest, name: str) -> str:
-    # Twisted gives bytes for bytes, and text, which it may not be able to read, for text
-    value: bytes | None = request.getHeader(name.encode("ascii"))
+def _field(request: ProxyRequest, name: bytes) -> str:
+    value = request.getHeader(name)
     return "" if value is None else value.decode("latin-1")

@@ -23,28 +23,27 @@ Pairs = Iterable[tuple[bytes, bytes]]
 
 def phrase_of(status: int) -> bytes:
     """The reason phrase of a status."""
-    return _PHRASES.get(status, b"")
+    return _PHRASES.get(status, b"Unknown Status")
 
 
 def write_head(request: ProxyRequest, status: int, headers: Pairs, phrase: bytes | None = None) -> None:
-    """Set status and header fields; fields of one name take the place of what was set before."""
-    request.setResponseCode(status, _PHRASES.get(status) if phrase is None else phrase)
-    fields: dict[bytes, list[bytes]] = {}
+    """Set status and header fields."""
+    request.code = status
+    request.code_message = phrase_of(status) if phrase is None else phrase
+    if request.finish_head is None:
+        request.fields = headers
+        return
     for name, value in headers:
-        fields.setdefault(name, []).append(value)
-    for name, values in fields.items():
-        request.responseHeaders.setRawHeaders(name, values)
-    if request.finish_head is not None:
-        request.finish_head(request.responseHeaders)
+        request.responseHeaders.addRawHeader(name, value)
+    request.finish_head(request.responseHeaders)
 
 
 def write_body(
     request: ProxyRequest, status: int, body: bytes, headers: Pairs = (), content_type: bytes = b"application/json"
 ) -> None:
     """Answer with a whole body and end the request."""
-    write_head(request, status, headers)
-    request.setHeader(b"Content-Type", content_type)
-    request.setHeader(b"Content-Length", b"%d" % len(body))
+    own = ((b"Content-Type", content_type), (b"Content-Length", b"%d" % len(body)))
+    write_head(request, status, (*headers, *own))
     request.write(body)
     request.finish()
 

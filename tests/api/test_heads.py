@@ -159,10 +159,16 @@ class TakenTests(SynchronousTestCase):
         self.assertEqual(
             read_head(b"GET /health HTTP/1.0\r\nExpect: 100-continue"),
             RequestHead(
-                b"GET", b"/health", b"HTTP/1.0", ((b"Expect", b"100-continue"),), 0, expects_continue=False,
+                method=b"GET",
+                target=b"/health",
+                version=b"HTTP/1.0",
+                fields=((b"Expect", b"100-continue"),),
+                named={b"expect": [b"100-continue"]},
+                length=0,
+                expects_continue=False,
                 persistent=False,
             ),
-        )  # fmt: skip
+        )
 
     def test_fields_are_kept_as_they_were_sent(self) -> None:
         found = read_head(GET + b"Host: a\r\nx-A:  b c \r\nX-a:\r\nY: caf\xc3\xa9")

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import sys
 from collections.abc import Callable
+from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+from twisted.trial.unittest import SkipTest
 
 from oaiproxy.api.request import PortKind
 from tests.faults.exchanges import (
@@ -19,6 +26,7 @@ from tests.faults.exchanges import (
 from tests.faults.test_cuts import CHAT, THINK, TOOLS
 from tests.support import RawClient, Received, SocketTestCase, UpstreamConnection, http_answer
 from tests.tools.support import Tool
+from tests.web import test_uploads
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -182,3 +190,97 @@ class LeavingTests(SocketTestCase):
                 self.assertFalse(connection.lost.called)
                 way(client)
                 await connection.lost
+
+
+class HeldBackTests(test_uploads.UploadTestCase):
+    """A client that nothing is read from, as the upstream takes nothing, and behind whose end bytes stand unread."""
+
+    ways = (*WAYS, lambda client: client.transport.loseWriteConnection())
+
+    def setUp(self) -> None:
+        if sys.platform != "linux":
+            raise SkipTest("only Linux tells of the end of what is not read")
+
+    def spoken(self, factory: Factory) -> Any:
+        """The upstream as it is spoken to."""
+        return factory
+
+    def narrow(self) -> test_uploads.TakingUpstream:
+        """An upstream whose kernel takes little, so that it takes nothing more soon, and then never."""
+        upstream = test_uploads.TakingUpstream()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setblocking(False)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self.upstream_port = listening.getsockname()[1]
+            port = reactor.adoptStreamPort(listening.fileno(), socket.AF_INET, self.spoken(upstream))  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        self.addCleanup(self._end, upstream)
+        return upstream
+
+    async def holds_back(self, client: RawClient) -> None:
+        """Let a client send until it is held back; then what it has sent is in the kernel, and some of it unread."""
+        (channel,) = (channel for channel in self.site.connections if not channel.leaving)
+        still = 0
+        while still < 100:
+            if channel.reading:
+                still = 0
+                client.send(bytes(1 << 14))
+            await self.turns()
+            still += 1
+        client.send(bytes(1000))
+
+    def cut(self, connection: test_uploads.Taking) -> bool:
+        """Whether the other side has ended a connection that is not read from."""
+        poll = select.poll()
+        poll.register(connection.transport.fileno(), select.POLLRDHUP)  # type: ignore[union-attr]
+        return bool(poll.poll(0))
+
+    async def test_while_an_upload_is_held_back(self) -> None:
+        for kind in PortKind:
+            upstream = self.narrow()
+            port = self.proxy(kind)
+            for way in self.ways:
+                begun: Deferred[test_uploads.Taking] = Deferred()
+
+                def begins(connection: test_uploads.Taking, begun: Deferred[test_uploads.Taking] = begun) -> None:
+                    connection.transport.pauseProducing()  # type: ignore[union-attr]
+                    begun.callback(connection)
+
+                upstream.begun = begins
+                client = await self.begins(port, 10**9)
+                connection = await begun
+                await self.holds_back(client)
+                self.assertFalse(self.cut(connection))
+                way(client)
+                # the upstream takes nothing more, and no timer is needed
+                await self.until(lambda connection=connection: self.cut(connection))  # type: ignore[misc]
+                await self.until(lambda: not len(self.site.connections))
+
+    async def test_while_it_asks_too_far_ahead(self) -> None:
+        upstream = self.upstream()
+        upstream.script = lambda connection, request: None
+        port = self.proxy()
+        for way in self.ways:
+            upstream.requests.clear()
+            client = await self.client(port)
+            client.get("/v1/files")
+            await self.until(lambda: upstream.requests)
+            client.send(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n" * 1000)
+            await self.until(lambda: any(not channel.reading for channel in self.site.connections))
+            connection = upstream.connections[-1]
+            self.assertFalse(connection.lost.called)
+            way(client)
+            await connection.lost
+            await self.until(lambda: not len(self.site.connections))
+
+    async def test_one_that_goes_on_is_not_taken_for_one_that_has_left(self) -> None:
+        upstream = self.taking()
+        upstream.begun = lambda connection: connection.transport.pauseProducing()
+        upstream.took = lambda c: c.transport.write(test_uploads.DONE) if c.taken == 1 << 25 else None
+        client = await self.begins(self.proxy(), 1 << 25)
+        test_uploads.Pieces(client, bytes(1 << 20), 32)
+        await self.held_back(upstream)
+        upstream.connections[0].transport.resumeProducing()  # type: ignore[union-attr]
+        await client.until(b"file-1")
+        client.get("/v1/models")
+        await client.until(b'"object":"list"')

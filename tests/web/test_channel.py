@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.web.clientbody import ClientBody
@@ -52,6 +54,21 @@ class ConnectionTests(SocketTestCase):
         await self.until(lambda: any(not channel.reading for channel in self.site.connections))
         client.transport.resumeProducing()
         await client.until(lambda data: data.count(LIST) == 5000)
+
+    async def test_one_that_leaves_then_is_noticed(self) -> None:
+        if sys.platform != "linux":
+            raise SkipTest("only Linux tells of the end of what is not read")
+        client = await self.client(self.proxy())
+        client.transport.pauseProducing()
+        await self.until(lambda: len(self.site.connections))
+        (channel,) = self.site.connections
+        while channel.reading:
+            # few enough that the end is not kept back behind them
+            client.send(GET * 20)
+            await self.turns(5)
+        self.assertFalse(channel.busy)
+        client.transport.loseWriteConnection()
+        await self.until(lambda: not len(self.site.connections))
 
     async def test_one_that_asks_too_far_ahead_too(self) -> None:
         upstream = self.upstream()

@@ -341,10 +341,14 @@ class EarlyTests(UploadTestCase):
         await client.closed
         await self.until(lambda: not len(self.site.connections))
 
+
+class LingeringTests(UploadTestCase):
+    """A client that sends on when it has its answer."""
+
     async def test_one_that_goes_on_for_ever_is_not_read_for_ever(self) -> None:
         clock = ClockedReactor()
         upstream = self.taking()
-        upstream.begun = lambda connection: connection.transport.write(self.TOO_LARGE)
+        upstream.begun = lambda connection: connection.transport.write(EarlyTests.TOO_LARGE)
         # a plain socket: Twisted's own ends with what it reads
         with socket.create_connection(("127.0.0.1", self.proxy(clock=clock))) as client:
             client.setblocking(False)
