@@ -67,7 +67,7 @@ def _each(make: Callable[[], _Fed], pieces: list[bytes]) -> float:
     return 1e6 * best(work) / len(pieces)
 
 
-def translators() -> None:
+def translators() -> str:
     """The bridge's work on an event, beside cutting the stream into events, which every reader has to do."""
     events = _responses()
     decoding = _each(SseDecoder, events)
@@ -78,7 +78,7 @@ def translators() -> None:
         ("to one completion", lambda: CollectedStream(AnswerPlan())),
     )
     rows = [(name, _each(make, events)) for name, make in ways]
-    table(
+    return table(
         "Translators: one text delta each read",
         ("", "an event", "of decoding"),
         [(name, f"{found:.2f} µs", f"{found / decoding:.1f}") for name, found in rows],
@@ -95,7 +95,7 @@ class _Nothing:
         return b""
 
 
-def filters() -> None:
+def filters() -> str:
     """The filters that may stand in a stream's way."""
     plain = _chat(["word "] * _WORDS)
     thinking = _chat(["<think>", *["word "] * (_WORDS // 2), "</think>", *["word "] * (_WORDS // 2)])
@@ -108,7 +108,7 @@ def filters() -> None:
         ("masking for the log, no secret known", Masker, plain),
         ("masking for the log, two secrets known", lambda: Masker([b"sk-abcdefgh1234", b"session-cookie-1"]), plain),
     )
-    table(
+    return table(
         "Filters: one chunk of text each read",
         ("", "a chunk"),
         [(name, f"{_each(make, pieces):.2f} µs") for name, make, pieces in ways],

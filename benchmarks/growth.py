@@ -111,10 +111,10 @@ def _half_tags(count: int) -> bytes:
     return b"data: %b\n\n" % json.dumps(chunk).encode() * count
 
 
-def growth() -> None:
+def growth() -> str:
     """The time of a byte (or of an event) for an input, and for one of eight times its size."""
     rows = []
     for name, size, make in CASES:
         short, long = (best(make(n), 3) / n for n in (size, 8 * size))
         rows.append((name, f"{1e9 * short:,.0f} ns", f"{1e9 * long:,.0f} ns", f"{long / short:.1f}"))
-    table("Growth: inputs made to be slow", ("", "a byte or event", "of 8 times as many", "ratio"), rows)
+    return table("Growth: inputs made to be slow", ("", "a byte or event", "of 8 times as many", "ratio"), rows)

@@ -16,10 +16,20 @@ def best(work: Callable[[], object], times: int = 5) -> float:
     return min(found)
 
 
-def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table as Markdown has it."""
-    print(f"### {title}\n")
-    print("| " + " | ".join(heads) + " |")
-    print("| " + " | ".join(["---", *["---:"] * (len(heads) - 1)]) + " |")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
+def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown has it, with columns that line up on a terminal too.
+
+    @param title: what is above it; "" for nothing.
+    @param heads: the heads of its columns; all but the first are to the right.
+    """
+    widths = [max(3, *(len(row[column]) for row in (heads, *rows))) for column in range(len(heads))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = (
+            cell.rjust(width) if at else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "| " + " | ".join((first, *others)) + " |"
+
+    rule = "| " + " | ".join(("-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:]))) + " |"
+    return "\n".join((*((f"### {title}", "") if title else ()), line(heads), rule, *map(line, rows)))

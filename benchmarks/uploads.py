@@ -84,7 +84,7 @@ def _upload(size: int, *, chunked: bool) -> list[str]:
     return ["in chunks" if chunked else "of known length", *rates]
 
 
-def uploads() -> None:
+def uploads() -> str:
     """Uploads through a process of the proxy."""
     rows = [_upload(_GIGABYTES * 2**30, chunked=chunked) for chunked in (False, True)]
-    table(f"Uploads of {_GIGABYTES} GB", ("", "speed", "resident before", "after", "at most"), rows)
+    return table(f"Uploads of {_GIGABYTES} GB", ("", "speed", "resident before", "after", "at most"), rows)

@@ -4,17 +4,51 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from twisted.application.service import IService
 
 from oaiproxy.discovery import BrokenPlugin
 from oaiproxy.options import Options
 from oaiproxy.service import ProxyService, StartFailed
+from oaiproxy.settings import ServiceSettings
 from oaiproxy.stopping import Stopping
 from oaiproxy.tools import ToolBox, ToolBoxError, discover_tools, tool_listing
 from oaiproxy.transforms import Pipeline, TransformError, discover, listing, order
+from oaiproxy.workers.supervisor import Supervisor, processors
 
 __all__ = ["Options", "makeService"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is found of plugins.
+
+    @ivar pipeline: the request transforms.
+    @ivar tools: the tools, where they are wanted.
+    @ivar broken: what could not be loaded.
+    """
+
+    pipeline: Pipeline
+    tools: ToolBox
+    broken: Sequence[BrokenPlugin]
+
+
+def parts(settings: ServiceSettings, *, all_tools: bool = False) -> Parts:
+    """Look for what the service is made of.
+
+    @param all_tools: look for tools, also where no port runs any.
+    @raise StartFailed: what is there does not go together.
+    """
+    found = discover()
+    try:
+        pipeline = Pipeline(order(found.transforms))
+    except TransformError as e:
+        raise StartFailed(f"oaiproxy: {e}") from None
+    # a service that runs none does without looking for them
+    if all_tools or any(port.settings.tools.enabled for port in settings.ports):
+        return Parts(pipeline, *_tools(found.broken))
+    return Parts(pipeline, ToolBox(), found.broken)
 
 
 def makeService(options: Options) -> IService:
@@ -23,25 +57,21 @@ def makeService(options: Options) -> IService:
 
     @raise StartFailed: the service cannot be put together; its one line says why.
     """
-    found = discover()
-    try:
-        pipeline = Pipeline(order(found.transforms))
-    except TransformError as e:
-        raise StartFailed(f"oaiproxy: {e}") from None
+    settings = options.settings
+    found = parts(settings, all_tools=bool(options["list-tools"]))
     if options["list-transforms"]:
-        print(listing(pipeline, found.broken))  # noqa: T201
+        print(listing(found.pipeline, found.broken))  # noqa: T201
         sys.exit(0)
-    # a service that runs none does without looking for them
-    wanted = options["list-tools"] or any(port.settings.tools.enabled for port in options.settings.ports)
-    tools, broken = _tools(found.broken) if wanted else (ToolBox(), found.broken)
     if options["list-tools"]:
-        print(tool_listing(tools, broken))  # noqa: T201
+        print(tool_listing(found.tools, found.broken))  # noqa: T201
         sys.exit(0)
 
     # imported late: importing it chooses the reactor
     from twisted.internet import reactor
 
-    return ProxyService(reactor, options.settings, pipeline, broken, tools, Stopping(reactor))
+    if (count := settings.workers or processors()) > 1:
+        return Supervisor(reactor, settings, count, found.pipeline, found.broken, found.tools, Stopping(reactor))
+    return ProxyService(reactor, settings, found.pipeline, found.broken, found.tools, Stopping(reactor))
 
 
 def _tools(broken: Sequence[BrokenPlugin]) -> tuple[ToolBox, Sequence[BrokenPlugin]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ from oaiproxy.models import Catalogue, CatalogueError
 from oaiproxy.observe.traffic import TrafficLog
 from oaiproxy.relay import AuthoritiesError, Retry, UpstreamClient, UpstreamTls, load_authorities, own_address
 from oaiproxy.settings import DEMO, Port, ServiceSettings, Settings, Timeouts
-from oaiproxy.stopping import EXIT_ENDED, Stopping
+from oaiproxy.stopping import EXIT_ENDED, EXIT_FAILED, Stopping, tell_operator
 from oaiproxy.tools import ToolBox, ToolBoxError
 from oaiproxy.transforms import Pipeline
-from oaiproxy.web import Drain, PortContext, ProxySite, resource_tree
+from oaiproxy.web import Connections, Drain, PortContext, ProxySite, resource_tree
 
 #: A machine without IPv6 says one of these of ``::1``.
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
@@ -44,16 +44,36 @@ class StartFailed(SystemExit, Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.code = 1
-        # twistd has made sys.stderr a part of its log by now
-        if sys.__stderr__ is not None:
-            print(message, file=sys.__stderr__)
+        self.code = EXIT_FAILED
+        tell_operator(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is otherwise where the process is one of several that are one service (`oaiproxy.workers`).
+
+    @ivar sockets: opens the ports in the reactor's place.
+    @ivar ready: called when connections are taken, in place of saying so in the log.
+    @ivar closed: called when the ports are closed.
+    @ivar demo: base URL of the embedded upstream that another process has; or nothing.
+    @ivar log: descriptor of the traffic log that another process has begun, or None.
+    @ivar connections: told how many connections of clients there are, whenever that changes.
+    """
+
+    sockets: Any
+    ready: Callable[[], None]
+    closed: Callable[[], None]
+    demo: str = ""
+    log: int | None = None
+    connections: Callable[[int], None] | None = None
 
 
 class ProxyService(MultiService):
     """The proxy: its ports, and what they share.
 
     @ivar addresses: where each kind of port listens, as base URLs or, for sockets that have none, as descriptions.
+    @ivar traffic: the traffic log, where there is one.
+    @ivar demo: base URL of the embedded upstream, where it is used.
     """
 
     _log = Logger()
@@ -66,6 +86,7 @@ class ProxyService(MultiService):
         broken: Sequence[BrokenPlugin] = (),
         tools: ToolBox | None = None,
         stopping: Stopping | None = None,
+        part: Part | None = None,
     ) -> None:
         """
         @param reactor: for sockets and time.
@@ -74,6 +95,7 @@ class ProxyService(MultiService):
         @param broken: plugins that could not be loaded; they are named in the log.
         @param tools: the tools that were found.
         @param stopping: the end of the process, where the service is all that it does.
+        @param part: what is otherwise where the process is one of several.
         @raise StartFailed: an endpoint description is wrong, or a port is to run a tool that there is not.
         """
         super().__init__()
@@ -83,10 +105,11 @@ class ProxyService(MultiService):
         self._broken = broken
         self._tools = tools or ToolBox()
         self._stopping = stopping
+        self._part = part
         self._drain: Drain | None = None
         self._check_tools()
         self._endpoints = [
-            (number, text, self._endpoint(text))
+            (number, text, self._endpoint(text, reactor if part is None else part.sockets))
             for number, port in enumerate(settings.ports)
             for text in port.endpoints
         ]
@@ -94,6 +117,8 @@ class ProxyService(MultiService):
         self._demo: list[IListeningPort] = []
         self._upstreams: Sequence[UpstreamClient] = ()
         self.addresses: list[tuple[Port, str]] = []
+        self.traffic: TrafficLog | None = None
+        self.demo = ""
 
     def _check_tools(self) -> None:
         for port in self._settings.ports:
@@ -102,9 +127,10 @@ class ProxyService(MultiService):
             except ToolBoxError as e:
                 raise StartFailed(f"oaiproxy: {e} (see --list-tools)") from None
 
-    def _endpoint(self, text: str) -> IStreamServerEndpoint:
+    @staticmethod
+    def _endpoint(text: str, sockets: Any) -> IStreamServerEndpoint:
         try:
-            endpoint: IStreamServerEndpoint = serverFromString(self._reactor, text)
+            endpoint: IStreamServerEndpoint = serverFromString(sockets, text)
         except Exception as e:
             raise StartFailed(f"oaiproxy: {text!r} is no endpoint to listen on: {e}") from None
         return endpoint
@@ -130,8 +156,14 @@ class ProxyService(MultiService):
         """Close the ports, let what runs go on for a while, then close the idle connections and the log."""
         return Deferred.fromCoroutine(self._close())
 
+    def stop_listening(self) -> Deferred[Any]:
+        """Close the ports, and nothing else."""
+        return _stop(self._listening)
+
     async def _close(self) -> None:
-        await _stop(self._listening)
+        await self.stop_listening()
+        if self._part is not None:
+            self._part.closed()
         if self._drain is not None and not await self._drain.run() and self._stopping is not None:
             self._stopping.status = EXIT_ENDED
         # until now it had to answer
@@ -152,18 +184,13 @@ class ProxyService(MultiService):
             raise
 
     def _open_all(self) -> None:
-        settings = self._settings
+        settings, part = self._settings, self._part
         for plugin in self._broken:
             self._log.error("plugin {name} is left out: {reason}", name=plugin.name, reason=plugin.reason)
         observers: list[IExchangeObserver] = []
         if settings.log_file is not None:
-            traffic = TrafficLog(settings.log_file, self._reactor)
-            try:
-                traffic.open()
-            except OSError as e:
-                raise StartFailed(f"oaiproxy: {e}") from None
-            traffic.setServiceParent(self)
-            observers.append(traffic)
+            self.traffic = self._open_traffic(settings.log_file)
+            observers.append(self.traffic)
         shared = _Shared(self._reactor, self._open_demo)
         contexts = [
             PortContext(
@@ -197,10 +224,35 @@ class ProxyService(MultiService):
                 self.addresses.append((port, _address(listening, text)))
                 own[_host_and_port(listening)] = port
         self._refuse_itself(own)
+        if part is not None and part.connections is not None:
+            self._tell_connections([site.connections for site in sites], part.connections)
+        ready = self.say_ready if part is None else part.ready
         # not before the reactor runs and heeds signals, in the turn after it has begun
-        self._reactor.callWhenRunning(self._reactor.callLater, 0, self._say_ready)
+        self._reactor.callWhenRunning(self._reactor.callLater, 0, ready)
 
-    def _say_ready(self) -> None:
+    @staticmethod
+    def _tell_connections(connections: Sequence[Connections], tell: Callable[[int], None]) -> None:
+        """Tell how many connections there are: now, and whenever that changes."""
+
+        def changed() -> None:
+            tell(sum(map(len, connections)))
+
+        for of_port in connections:
+            of_port.changed = changed
+        changed()
+
+    def _open_traffic(self, path: Path) -> TrafficLog:
+        begun = None if self._part is None else self._part.log
+        traffic = TrafficLog(path, self._reactor, begun=begun)
+        try:
+            traffic.open()
+        except OSError as e:
+            raise StartFailed(f"oaiproxy: {e}") from None
+        traffic.setServiceParent(self)
+        return traffic
+
+    def say_ready(self) -> None:
+        """Say in the log where the service listens and what its upstream is."""
         settings = self._settings
         for remark in settings.remarks:
             self._log.warn("{remark}", remark=remark)
@@ -230,11 +282,14 @@ class ProxyService(MultiService):
                 )
 
     def _open_demo(self) -> str:
+        if self._part is not None and self._part.demo:
+            return self._part.demo
         text = "tcp:0:interface=127.0.0.1:backlog=1024"
-        listening = self._listen(self._endpoint(text), text, demo_site(self._reactor), optional=False)
+        listening = self._listen(self._endpoint(text, self._reactor), text, demo_site(self._reactor), optional=False)
         assert listening is not None
         self._demo.append(listening)
-        return _address(listening, text)
+        self.demo = _address(listening, text)
+        return self.demo
 
     def _listen(
         self, endpoint: IStreamServerEndpoint, text: str, factory: IProtocolFactory, *, optional: bool

@@ -209,6 +209,7 @@ class ServiceSettings:
     @ivar log_file: the traffic log, or None for none.
     @ivar drain: how long running exchanges may go on when the service ends, in seconds.
     @ivar debug: whether the service's own log has details.
+    @ivar workers: how many processes serve; 0 for as many as there are processors.
     """
 
     ports: tuple[Port, ...] = ()
@@ -217,6 +218,7 @@ class ServiceSettings:
     log_file: Path | None = None
     drain: float = 30.0
     debug: bool = False
+    workers: int = 1
 
 
 def port_at(kind: PortKind, where: str, interface: str | None = None, settings: Settings | None = None) -> Port:

@@ -18,11 +18,21 @@ from typing import Any
 
 from twisted.logger import Logger
 
+#: The exit status where the service could not start.
+EXIT_FAILED = 1
+
 #: The exit status where exchanges had to be ended.
 EXIT_ENDED = 3
 
 #: What ends the process in order.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def tell_operator(line: str) -> None:
+    """Say on stderr why the process ends."""
+    # twistd has made sys.stderr a part of its log by now
+    if sys.__stderr__ is not None:
+        print(line, file=sys.__stderr__)
 
 
 class Stopping:
@@ -63,11 +73,20 @@ class Stopping:
     def _stop(self, name: str) -> None:
         if self._told or not self._reactor.running:
             self._log.info("{name} again: ending at once", name=name)
-            self._hurry()
+            self.hurry()
             return
-        self._told = True
         self._log.info("{name}: ending; another one ends at once", name=name)
-        self._reactor.stop()
+        self.end()
+
+    def end(self) -> None:
+        """End the process in order, where it does not do so already."""
+        if not self._told and self._reactor.running:
+            self._told = True
+            self._reactor.stop()
+
+    def hurry(self) -> None:
+        """Wait for nobody any longer."""
+        self._hurry()
 
     def _exit(self) -> None:
         if not self.status:

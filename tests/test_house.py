@@ -62,7 +62,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "web",
     },
     "stopping": set(),
-    "maker": {"discovery", "options", "service", "stopping", "tools", "transforms"},
+    "maker": {"discovery", "options", "service", "settings", "stopping", "tools", "transforms", "workers"},
+    # the supervisor is made by `maker`, and a worker makes its service with it
+    "workers": {"discovery", "maker", "service", "settings", "stopping", "tools", "transforms"},
     # commands that start no service; what they show is what a port does, so they ask its parts
     "cli": {
         "__init__",

@@ -30,6 +30,8 @@ class RestartTests(SocketTestCase):
     """The socket is handed over as systemd does it, to a new process while the old one drains."""
 
     timeout = 120
+    #: Further options of the service.
+    options: tuple[str, ...] = ()
 
     def setUp(self) -> None:
         upstream = self.upstream()
@@ -61,7 +63,11 @@ class RestartTests(SocketTestCase):
 
         def start() -> Service:
             return Service(
-                "--passthrough=systemd:domain=INET:index=0", "--bridge=0", f"--upstream={url}", listening=self.socket
+                "--passthrough=systemd:domain=INET:index=0",
+                "--bridge=0",
+                f"--upstream={url}",
+                *self.options,
+                listening=self.socket,
             )
 
         def keep(service: Service) -> Service:

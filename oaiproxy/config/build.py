@@ -68,6 +68,7 @@ def build(
         log_file=service.get("log"),
         drain=service.get("drain", ServiceSettings().drain),
         debug=service.get("debug", False),
+        workers=service.get("workers", ServiceSettings().workers),
     )
 
 

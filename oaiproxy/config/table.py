@@ -539,6 +539,15 @@ SETTINGS: tuple[Setting, ...] = (
         common=True,
     ),
     _setting(
+        "workers",
+        values.workers,
+        "processes that serve on the same ports; 0 or auto: one for each processor",
+        Job.SERVICE,
+        takes="NUMBER",
+        default="1",
+        common=True,
+    ),
+    _setting(
         "debug",
         values.flag,
         "more of what the service does is logged; never bodies or keys",

@@ -76,6 +76,17 @@ def positive(value: object) -> int:
     return number
 
 
+def workers(value: object) -> int:
+    """A number of processes; 0, or ``auto``, for as many as there are processors."""
+    if value == "auto":
+        return 0
+    if (number := count(value)) > _MOST_WORKERS:
+        raise ValueError(f"must be {_MOST_WORKERS} or less: more than one for each processor are of no use")
+    return number
+
+
+_MOST_WORKERS = 256
+
 #: As they are written after a number of bytes; by 1024, as everybody means it.
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 _SIZE = re.compile(r"([0-9]{1,15})\s*([kmg]?)i?b?")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,11 @@ class TrafficLog(Service):
     Records are encoded and written in the reactor's thread pool, in order, one batch at a time.  When the disk is
     slower than the traffic, records are dropped rather than kept, and a record says how many.  A disk that fails is
     said once in the service's log; everything else goes on.
+
+    Several processes may write to one file: the first begins it, the others get its descriptor.  Each writes whole
+    lines while it has the file's lock, and none is left cut by one that was killed.
+
+    @ivar fd: the file's descriptor while it is open, or None.
     """
 
     name = "traffic-log"
@@ -75,18 +81,21 @@ class TrafficLog(Service):
         *,
         in_thread: InThread | None = None,
         limit: int = QUEUE_LIMIT,
+        begun: int | None = None,
     ) -> None:
         """
         @param path: the file; a relative one is meant from the working directory of now.
         @param reactor: also provides C{IReactorThreads} unless there is an `in_thread`.
         @param in_thread: runs a function in a thread; by default in the reactor's thread pool.
         @param limit: how many bytes of records may wait for the disk.
+        @param begun: the descriptor of the file where another process has begun it, and others write to it too.
         """
         self._path = os.path.abspath(path)
         self._reactor = reactor
         self._in_thread = in_thread or _in_pool_of(reactor)
         self._limit = limit
-        self._fd: int | None = None
+        self.fd: int | None = None
+        self._begun = begun
         self._queue: list[dict[str, object]] = []
         self._waiting = 0  # bytes in _queue
         self._writing = 0  # bytes in the batch that is being written
@@ -103,8 +112,8 @@ class TrafficLog(Service):
 
         @raise LogFileError: it cannot be done.
         """
-        if self._fd is None:
-            self._fd = _open(self._path)
+        if self.fd is None:
+            self.fd = _open(self._path) if self._begun is None else self._begun
             self._failed = False
 
     def startService(self) -> None:
@@ -171,12 +180,12 @@ class TrafficLog(Service):
             self._call = None
         if self._busy:
             return
-        if self._queue and self._fd is not None:
+        if self._queue and self.fd is not None:
             self._busy = True
             batch, self._queue = self._queue, []
             self._writing, self._waiting = self._waiting, 0
-            fd = self._fd
-            self._in_thread(lambda: _append(fd, batch)).addBoth(self._written, batch)
+            fd, shared = self.fd, self._begun is not None
+            self._in_thread(lambda: _append(fd, batch, shared=shared)).addBoth(self._written, batch)
         elif self._stopped is not None:
             self._close()
 
@@ -202,9 +211,9 @@ class TrafficLog(Service):
         self._schedule()
 
     def _close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
             stopped.callback(None)
@@ -216,7 +225,7 @@ def _in_pool_of(reactor: IReactorTime) -> InThread:
 
 
 def _open(path: str) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         fd = os.open(path, flags, 0o600)
         try:
@@ -258,12 +267,14 @@ def _encode_body(value: object) -> object:
 _encode = msgspec.json.Encoder(enc_hook=_encode_body).encode
 
 
-def _append(fd: int, batch: list[dict[str, object]]) -> Outcome:
-    """Write records as lines; in a thread.  Never leaves half a line: what a full disk cut is taken back."""
+def _append(fd: int, batch: list[dict[str, object]], *, shared: bool = False) -> Outcome:
+    """Write records as lines; in a thread.  Never leaves half a line: what a full disk cut is taken back.
+
+    @param shared: whether other processes write to the file too.
+    """
     lost = 0
     lines = bytearray()
     unwritten = 0  # records in `lines`, and those that they say are missing
-    end = os.fstat(fd).st_size
     for n, record in enumerate(batch, 1):
         try:
             lines += _encode(record) + b"\n"
@@ -272,12 +283,10 @@ def _append(fd: int, batch: list[dict[str, object]]) -> Outcome:
             lost += 1
         if len(lines) >= BATCH or n == len(batch):
             try:
-                _write(fd, bytes(lines))
+                with _alone(fd) if shared else nullcontext():
+                    _write(fd, bytes(lines))
             except OSError as e:
-                with suppress(OSError):
-                    os.ftruncate(fd, end)
                 return Outcome(lost + unwritten + sum(map(_count, batch[n:])), e)
-            end += len(lines)
             lines.clear()
             unwritten = 0
     return Outcome(lost)
@@ -290,6 +299,41 @@ def _count(record: dict[str, object]) -> int:
 
 
 def _write(fd: int, data: bytes) -> None:
+    """Append all of it, or nothing."""
+    end = os.fstat(fd).st_size
     rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+    try:
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(fd, end)
+        raise
+
+
+@contextmanager
+def _alone(fd: int) -> Iterator[None]:
+    """Keep other processes from writing; half a line of one that was killed while it wrote is taken back.
+
+    The lock is the process's (fcntl(2)), which is why the descriptor may be one that all of them have; it ends with the
+    process.
+    """
+    fcntl.lockf(fd, fcntl.LOCK_EX)
+    try:
+        _take_back_half_a_line(fd)
+        yield
+    finally:
+        fcntl.lockf(fd, fcntl.LOCK_UN)
+
+
+def _take_back_half_a_line(fd: int) -> None:
+    end = os.fstat(fd).st_size
+    if not end or os.pread(fd, 1, end - 1) == b"\n":
+        return
+    whole = at = end
+    while at and whole == end:
+        at, piece_end = max(0, at - BATCH), at
+        found = os.pread(fd, piece_end - at, at).rfind(b"\n")
+        if found >= 0:
+            whole = at + found + 1
+    os.ftruncate(fd, 0 if whole == end else whole)

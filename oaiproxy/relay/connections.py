@@ -68,7 +68,7 @@ class Connection(Protocol):
         self._held = b""  # of the body, for who will take it
         self._ended = connectionDone  # why there is no more of it
         self._alarm = Alarm(clock, self._ring)
-        self._late: Callable[[], None] = self.drop
+        self._late: Callable[[], None] = _never
 
     # its life
 
@@ -98,14 +98,15 @@ class Connection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = reason
         self._alarm.stop()
-        reader = self._reader
-        reader.close()
+        self._reader.close()
         if self._securing is not None and not self._securing.called:
             self._securing.errback(_own(reason))
         if self.busy:
             self._stop_sending()
             self._end(WHOLE if self._is_whole(reason) else reason)
         self._free(self)
+        # it refers to this object, and this object to it
+        del self._alarm
 
     def _is_whole(self, reason: Failure) -> bool:
         """Whether the answer under way is whole, now that the connection has ended."""
@@ -117,8 +118,8 @@ class Connection(Protocol):
 
     def drop(self) -> None:
         """Close the connection now, whatever is under way on it."""
-        self._alarm.stop()
         if self.lost is None and self.transport is not None:
+            self._alarm.stop()
             self._dropped = True
             self.transport.abortConnection()
 
@@ -141,7 +142,8 @@ class Connection(Protocol):
         self._alarm.set(seconds)
 
     def _ring(self) -> None:
-        self._late()
+        late, self._late = self._late, _never
+        late()
 
     # requests
 
@@ -320,6 +322,10 @@ class Connection(Protocol):
             body.connectionLost(reason)
         else:
             self._ended = reason
+
+
+def _never() -> None:
+    """What is called before anything was limited."""
 
 
 def _own(reason: Failure) -> Failure:

@@ -75,6 +75,7 @@ TRIED: Mapping[str, tuple[str, object]] = {
     "tool_result_limit": ("3", 3),
     "log": ("l", "l"),
     "drain": ("5", 5),
+    "workers": ("5", 5),
     "debug": ("true", True),
 }
 

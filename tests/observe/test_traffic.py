@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import json
 import os
 import resource
@@ -167,9 +167,6 @@ class FileTests(TrafficLogCase):
 
     def test_what_is_no_file_is_not_taken_and_not_waited_for(self) -> None:
         os.mkfifo(self.path)
-        self.refused(self.path, os.strerror(errno.ENXIO))
-        reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
-        self.addCleanup(os.close, reader)
         self.refused(self.path, "it is not a regular file")
 
     def test_no_descriptor_is_left_open(self) -> None:
@@ -272,6 +269,56 @@ class WritingTests(TrafficLogCase):
         self.stop(log)
         self.assertEqual(len(self.lines()), 5)
         self.assertNotIn(key, self.path.read_bytes())
+
+
+class SharedTests(TrafficLogCase):
+    """Several processes write to one file."""
+
+    def joined(self, first: TrafficLog) -> TrafficLog:
+        assert first.fd is not None
+        return self.started(begun=os.dup(first.fd))
+
+    def write(self, log: TrafficLog, text: str) -> None:
+        log.observe(record(text))
+        self.clock.advance(DELAY)
+
+    def test_who_joins_adds_to_what_is_there(self) -> None:
+        first = self.started()
+        self.write(first, "1")
+        others = [self.joined(first), self.joined(first)]
+        self.write(others[0], "2")
+        self.write(others[1], "3")
+        self.write(others[0], "4")
+        self.assertEqual(self.texts(), ["1", "2", "3", "4"])
+
+    def test_half_a_line_of_one_that_was_killed_is_taken_back(self) -> None:
+        for half in ("{", '{"timestamp": ' + "x" * BATCH * 2):
+            first = self.started()
+            other = self.joined(first)
+            self.write(other, "1")
+            with self.path.open("a") as file:
+                file.write(half)
+            self.write(other, "2")
+            self.assertEqual(self.texts(), ["1", "2"])
+
+    def test_where_there_is_nothing_else_the_file_is_empty_again(self) -> None:
+        other = self.joined(self.started())
+        with self.path.open("a") as file:
+            file.write("{")
+        self.write(other, "1")
+        self.assertEqual(self.texts(), ["1"])
+
+    def test_it_is_written_while_the_file_is_locked(self) -> None:
+        steps: list[object] = []
+        write = os.write
+        self.patch(fcntl, "lockf", lambda fd, how: steps.append(how))
+        self.patch(os, "write", lambda fd, data: steps.append("write") or write(fd, data))
+        first = self.started()
+        self.write(first, "1")
+        self.assertEqual(steps, ["write"])
+        steps.clear()
+        self.write(self.joined(first), "2")
+        self.assertEqual(steps, [fcntl.LOCK_EX, "write", fcntl.LOCK_UN])
 
 
 class StoppingTests(TrafficLogCase):
