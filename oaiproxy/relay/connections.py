@@ -141,6 +141,11 @@ class Connection(Protocol):
         self._late = self.close
         self._alarm.set(seconds)
 
+    def _unlimited(self) -> None:
+        self._alarm.lift()
+        # it may hold on to the body of a request
+        self._late = _never
+
     def _ring(self) -> None:
         late, self._late = self._late, _never
         late()
@@ -159,7 +164,7 @@ class Connection(Protocol):
         self.requests += 1
         self.heard = False
         self.busy = True
-        self._alarm.lift()
+        self._unlimited()
         self._reader.expect(bodiless=bodiless)
         answering: Deferred[AnswerHead] = Deferred(self._cancelled)
         self._answering = answering
@@ -225,7 +230,7 @@ class Connection(Protocol):
             self.fail(Unreadable(reader.broken))
 
     def _begin(self, head: AnswerHead) -> None:
-        self._alarm.lift()
+        self._unlimited()
         # where the request is still being sent, the rest of it is of no use
         self._stop_sending()
         answering, self._answering = self._answering, None
@@ -293,7 +298,7 @@ class Connection(Protocol):
     def _finish(self) -> None:
         """The answer is whole."""
         reader = self._reader
-        self._alarm.lift()
+        self._unlimited()
         self.busy = False
         if self.lost is None and not self._dropped:
             if reader.stray:

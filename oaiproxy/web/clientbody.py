@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 
 from twisted.internet.defer import Deferred
 
@@ -32,6 +33,7 @@ class ClientBody:
         self._wanted = wanted
         self._changed = changed
         self._pieces: list[bytes] = []
+        self._gathered: BytesIO | None = None
         self._limit: int | None = None
         self._ended = length == 0
         self._error: ApiError | None = None
@@ -62,6 +64,8 @@ class ClientBody:
             self.fail(too_large(self._limit))
         elif self._receive is not None and not self._held_back:
             self._receive(data)
+        elif self._gathered is not None:
+            self._gathered.write(data)
         else:
             self._pieces.append(data)
 
@@ -72,8 +76,10 @@ class ClientBody:
             return
         if self._collecting is not None:
             collecting, self._collecting = self._collecting, None
-            self.data = b"".join(self._pieces)
-            self._pieces.clear()
+            assert self._gathered is not None
+            gathered, self._gathered = self._gathered, None
+            self.data = gathered.getvalue()
+            del gathered
             collecting.callback(self.data)
         elif self._receive is not None and not self._held_back:
             self._at_end()
@@ -83,7 +89,7 @@ class ClientBody:
         if self._unwanted or self._error is not None:
             return
         self._error = error
-        self._pieces.clear()
+        self._forget()
         if self._collecting is not None:
             collecting, self._collecting = self._collecting, None
             collecting.errback(error)
@@ -116,6 +122,10 @@ class ClientBody:
             self.data = b"".join(self._pieces)
             self._pieces.clear()
             return self.data
+        # it grows in place, and gives what it holds away without a copy
+        self._gathered = BytesIO()
+        self._gathered.writelines(self._pieces)
+        self._pieces.clear()
         self._collecting = Deferred(self._give_up)
         collecting = self._collecting
         self._wanted()
@@ -156,8 +166,12 @@ class ClientBody:
     def discard(self) -> None:
         """Nobody takes the rest: it is read and thrown away."""
         self._unwanted = True
-        self._pieces.clear()
+        self._forget()
         self._changed()
+
+    def _forget(self) -> None:
+        self._pieces.clear()
+        self._gathered = None
 
     def _flow(self) -> None:
         """Hand over what was held back, as far as it is taken."""
