@@ -21,6 +21,7 @@ from oaiproxy import __version__
 from oaiproxy.bridge import Learnt
 from oaiproxy.demo import demo_site
 from oaiproxy.discovery import BrokenPlugin
+from oaiproxy.garbage import settle
 from oaiproxy.interfaces import IExchangeObserver
 from oaiproxy.models import Catalogue, CatalogueError
 from oaiproxy.observe.traffic import TrafficLog
@@ -227,6 +228,9 @@ class ProxyService(MultiService):
         if part is not None and part.connections is not None:
             self._tell_connections([site.connections for site in sites], part.connections)
         ready = self.say_ready if part is None else part.ready
+        if self._stopping is not None:
+            # the process is this service's
+            self._reactor.callWhenRunning(settle)
         # not before the reactor runs and heeds signals, in the turn after it has begun
         self._reactor.callWhenRunning(self._reactor.callLater, 0, ready)
 

@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "clients",
         "demo",
         "discovery",
+        "garbage",
         "interfaces",
         "models",
         "observe",
@@ -61,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "transforms",
         "web",
     },
+    "garbage": set(),
     "stopping": set(),
     "maker": {"discovery", "options", "service", "settings", "stopping", "tools", "transforms", "workers"},
     # the supervisor is made by `maker`, and a worker makes its service with it
