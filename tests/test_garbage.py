@@ -17,6 +17,6 @@ class SettleTests(SynchronousTestCase):
             "print(gc.get_freeze_count() > 1000, gc.get_threshold()[0] > before[0])"
         )
         done = subprocess.run(
-            [sys.executable, "-c", program], cwd=ROOT, env=clean_environ(), capture_output=True, text=True, check=True
+            [sys.executable, "-c", program], cwd=ROOT, env=clean_environ({}), capture_output=True, text=True, check=True
         )
         self.assertEqual(done.stdout, "True True\n")

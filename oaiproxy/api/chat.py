@@ -67,10 +67,13 @@ class ChunkEncoder:
         head = self._heads.get(field)
         if head is None:
             head = self._heads[field] = self._body + _json.encode(field) + b":"
-        body = head + safe_line(_json.encode(text))
+        said = _json.encode(text)
+        if not said.isascii():
+            said = safe_line(said)
         if logprobs is None:
-            return body + self._plain
-        return body + b'},"logprobs":' + safe_line(_json.encode(logprobs)) + b',"finish_reason":null}]' + self._tail
+            return head + said + self._plain
+        known = safe_line(_json.encode(logprobs))
+        return head + said + b'},"logprobs":' + known + b',"finish_reason":null}]' + self._tail
 
     def arguments(self, index: int, text: str) -> bytes:
         """A chunk with more of the arguments of the function call at `index`."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from oaiproxy.api.errors import BadRequest
 from oaiproxy.api.notes import Note, dropped
@@ -103,8 +104,7 @@ class ModelChoice:
     summary: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiRequest:
+class ApiRequest(msgspec.Struct, frozen=True):
     """One request in the client's dialect.
 
     @ivar port: the kind of port it came in on.
@@ -128,10 +128,10 @@ class ApiRequest:
     headers: tuple[tuple[str, str], ...]
     body: Body
     choice: ModelChoice | None = None
-    added: frozenset[str] = field(default_factory=frozenset)
-    demanded: frozenset[str] = field(default_factory=frozenset)
-    leave_out: frozenset[str] = field(default_factory=frozenset)
-    tools: frozenset[str] = field(default_factory=frozenset)
+    added: frozenset[str] = frozenset()
+    demanded: frozenset[str] = frozenset()
+    leave_out: frozenset[str] = frozenset()
+    tools: frozenset[str] = frozenset()
     notes: tuple[Note, ...] = ()
 
     @property
@@ -147,7 +147,7 @@ class ApiRequest:
     @property
     def model(self) -> str | None:
         """The name of the model in the body, or None where there is none or it is no string."""
-        model = self.json.get("model")
+        model = self.body.json().get("model")
         return model if isinstance(model, str) else None
 
     def with_json(self, value: Mapping[str, Any]) -> ApiRequest:
@@ -160,7 +160,7 @@ class ApiRequest:
 
     def with_added(self, **fields: Any) -> ApiRequest:
         """Like `with_fields`, noting that the proxy added them, so that they can be taken out again."""
-        return replace(self.with_fields(**fields), added=self.added | set(fields))
+        return replace(self, body=Body.of({**self.json, **fields}), added=self.added.union(fields))
 
     def with_demanded(self, body: Mapping[str, Any], names: Iterable[str]) -> ApiRequest:
         """The same request with a body in which the operator has set some top-level fields.

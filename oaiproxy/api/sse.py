@@ -6,6 +6,8 @@ bytes alone; whoever reads `SseEvent.data` decodes it.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from oaiproxy.api.errors import UpstreamInvalid
@@ -16,6 +18,9 @@ EVENT_LIMIT = 128 * 1024 * 1024
 
 #: What ends a Chat Completions stream.
 DONE = b"data: [DONE]\n\n"
+
+#: So long, in bytes, is a line with an event's name at most that is worth being remembered.
+_NAME_LIMIT = 100
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -119,13 +124,20 @@ class SseDecoder:
             )
 
     def _event(self, block: bytes) -> SseEvent | None:
-        self._check(len(block))
-        first, _, rest = block.lstrip(b"\n").partition(b"\n")
-        if first.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:
-            return SseEvent(first[7:].decode("utf-8", "replace"), rest[6:])
-        if first.startswith(b"data: ") and not rest:
-            return SseEvent("", first[6:])
+        if len(block) > self._limit:
+            self._check(len(block))
+        # what nearly all servers send: one line for the name, or none, and one for the data
+        line = 0
+        if block.startswith(b"event: "):
+            line = block.find(b"\n", 0, _NAME_LIMIT) + 1
+        if block.startswith(b"data: ", line) and block.find(b"\n", line) < 0:
+            return SseEvent(_name(block[7 : line - 1]) if line else "", block[line + 6 :])
         return _parse(block)
+
+
+@lru_cache(maxsize=256)
+def _name(event: bytes) -> str:
+    return event.decode("utf-8", "replace")
 
 
 def _parse(block: bytes) -> SseEvent | None:
@@ -143,6 +155,7 @@ def _parse(block: bytes) -> SseEvent | None:
     return SseEvent(event.decode("utf-8", "replace"), b"\n".join(data)) if data else None
 
 
+@lru_cache(maxsize=32)
 def says_stream(content_type: str, otherwise: bool) -> bool:
     """Whether a body is a stream of events.
 

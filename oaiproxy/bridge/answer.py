@@ -55,7 +55,8 @@ class _ObjectTranslator:
     def __init__(self, plan: AnswerPlan, limit: int) -> None:
         self._plan = plan
         self._limit = limit
-        self._body = bytearray()
+        self._pieces: list[bytes] = []
+        self._size = 0
         self._finished = False
 
     @property
@@ -84,9 +85,10 @@ class _ObjectTranslator:
         @raise UpstreamInvalid: the body is larger than the limit.
         """
         if not self._finished:
-            self._body += data
-            if len(self._body) > self._limit:
-                self._body.clear()
+            self._pieces.append(data)
+            self._size += len(data)
+            if self._size > self._limit:
+                self._pieces.clear()
                 raise UpstreamInvalid(f"The upstream's answer has more than {self._limit} bytes; it is not passed on.")
         return b""
 
@@ -97,10 +99,10 @@ class _ObjectTranslator:
     def _translate(self, sink: ChunkSink | CompletionSink) -> bytes:
         if self._finished:
             return b""
-        if not self._body:
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        if not body:
             raise UpstreamIncomplete("The upstream's answer is empty. Ask again.")
-        body = bytes(self._body)
-        self._body.clear()
         _tell(decode_response(body), body, self._plan, sink)
         self._finished = True
         return sink.take()

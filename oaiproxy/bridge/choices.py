@@ -6,10 +6,10 @@ What is joined are chat answers that are translated already, so that everything 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from oaiproxy.api.body import BodyTranslator, JointTranslator
 from oaiproxy.api.errors import ApiError
@@ -72,7 +72,7 @@ class OneAnswer:
 
     def over(self, part: int) -> bool:
         """Whether more of the answer is of no use."""
-        return self.finished
+        return self._inner is not None and self._inner.finished
 
     def cut_short(self, part: int) -> bool:
         """Whether the client has all it needs before the answer ended."""

@@ -67,7 +67,7 @@ class CompletionSink:
             "index": 0,
             "message": self._message(ending),
             "logprobs": logprobs,
-            "finish_reason": ending.reason.value,
+            "finish_reason": ending.reason,
         }
         value: JsonObject = {
             "id": self._envelope.id,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from oaiproxy.api.chat import ReasoningField
 from oaiproxy.bridge.names import ToolNames
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(msgspec.Struct):
     """A chat request, and what has been made of it so far.
 
     @ivar given: the client's body; shared, not to be changed.
@@ -49,9 +49,9 @@ class Draft:
     capabilities: Capabilities
     reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT
     empty_messages: bool = False
-    body: dict[str, Any] = field(default_factory=dict)
-    notes: Notes = field(default_factory=Notes)
-    names: ToolNames = field(default_factory=ToolNames)
+    body: dict[str, Any] = msgspec.field(default_factory=dict)
+    notes: Notes = msgspec.field(default_factory=Notes)
+    names: ToolNames = msgspec.field(default_factory=ToolNames)
     effort: str | None = None
     functions: frozenset[str] = frozenset()
     custom_tools: frozenset[str] = frozenset()

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from oaiproxy.api.chat import FinishReason
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """What is known of a turn at its end.
 
     @ivar status: the response's: ``completed`` or ``incomplete``.

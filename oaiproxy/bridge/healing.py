@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from oaiproxy.api.errors import ApiError, UpstreamError
 from oaiproxy.api.request import ApiRequest, PortKind
@@ -147,6 +149,10 @@ class Learnt:
         self._clock = clock
         self._known: OrderedDict[tuple[str, bytes], dict[str, float]] = OrderedDict()
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to leave out of anybody's requests."""
+        return bool(self._known)
+
     def keep(self, model: str | None, account: bytes, repair: Repair) -> bool:
         """Remember a repair that helped.
 
@@ -164,8 +170,6 @@ class Learnt:
 
     def apply(self, request: ApiRequest, account: bytes) -> ApiRequest:
         """The request without what upstream refuses for its model."""
-        if not self._known:
-            return request
         model = request.model or ""
         for repair in REPAIRS:
             known = self._known.get((model, account if repair.of_account else b""))

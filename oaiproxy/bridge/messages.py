@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -41,8 +40,7 @@ _OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 _THOUGHTS = re.compile(r"\s*(?:<think>.*?</think>|<details type=\"reasoning\".*?</details>)\s*", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(msgspec.Struct, frozen=True):
     """What the translation of messages has to know of the rest of the request.
 
     @ivar reasoning: the model reasons; it then knows system messages as developer messages.
@@ -55,12 +53,12 @@ class History:
     """
 
     reasoning: bool = True
-    names: ToolNames = field(default_factory=ToolNames)
+    names: ToolNames = msgspec.field(default_factory=ToolNames)
     custom_tools: frozenset[str] = frozenset()
     chained: bool = False
     think: bool = False
     empty_messages: bool = False
-    notes: Notes = field(default_factory=Notes)
+    notes: Notes = msgspec.field(default_factory=Notes)
 
     @property
     def instruction_role(self) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from oaiproxy.api.chat import ReasoningField
 from oaiproxy.api.notes import Note
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerPlan:
+class AnswerPlan(msgspec.Struct, frozen=True):
     """What a chat request said about how its answer has to look.
 
     @ivar stream: the client wants chunks, not one completion.
@@ -36,7 +36,7 @@ class AnswerPlan:
     functions: frozenset[str] = frozenset()
     custom_tools: frozenset[str] = frozenset()
     hosted_tools: frozenset[str] = frozenset()
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = msgspec.field(default_factory=dict)
     logprobs: bool = False
     stop: tuple[str, ...] = ()
     reasoning_field: ReasoningField = ReasoningField.REASONING_CONTENT
@@ -52,8 +52,7 @@ class AnswerPlan:
         return self.stream or bool(self.stop)
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
+class Translation(msgspec.Struct, frozen=True):
     """A chat request, translated.
 
     @ivar body: the JSON bytes of the Responses request; the same history always gives the same bytes.

@@ -22,6 +22,8 @@ LOGPROBS = "message.output_text.logprobs"
 #: The effort for a client that asks for reasoning and does not say how much.
 DEFAULT_EFFORT = "medium"
 
+_UNKNOWN = Capabilities()
+
 _READ_KEYS = frozenset({"effort", "summary", "generate_summary", "context", "mode", "enabled", "exclude", "max_tokens"})
 
 
@@ -62,7 +64,7 @@ def translate_reasoning(draft: Draft) -> None:
 def _is_known(capabilities: Capabilities) -> bool:
     """Whether anything is known of the model.  An unknown one may reason, so the client's own wish is passed on to it:
     upstream knows better, and refuses what it has to as it does for Chat."""
-    return capabilities != Capabilities()
+    return capabilities != _UNKNOWN
 
 
 def _effort(draft: Draft, given: Mapping[str, Any], asked: str | None) -> str | None:

@@ -83,6 +83,7 @@ def translate(
     *,
     strict: bool = False,
     empty_messages: bool = False,
+    created: int = 0,
 ) -> Translation:
     """Translate a chat request.
 
@@ -94,6 +95,7 @@ def translate(
     @param strict: refuse the request rather than leave something out of it that the client asked for, be it here or in
         a transform.
     @param empty_messages: leave out messages without content rather than refuse them as Chat does.
+    @param created: Unix time in seconds, for an answer whose upstream does not say it.
     @return: the body for ``POST /v1/responses``, the plan for the answer, and the translation's own notes (those of
         the request itself are not repeated).
     @raise BadRequest: the request cannot be translated; ``param`` names the field in the client's words.
@@ -102,19 +104,22 @@ def translate(
     draft.empty_messages = empty_messages
     try:
         for step in STEPS:
-            step.run(draft)
+            if step.always or not draft.given.keys().isdisjoint(step.reads):
+                step.run(draft)
         _by_table(draft)
         body = msgspec.json.encode({name: draft.body[name] for name in ORDER if name in draft.body})
     except (RecursionError, UnicodeError, OverflowError):
         # what a decoded body cannot hold, and a body made by a transform can
         raise BadRequest("The request holds a value that JSON cannot carry.", code="invalid_value") from None
-    notes = excused(draft.notes.all(), request.demanded)
+    notes = draft.notes.all()
+    if notes and request.demanded:
+        notes = excused(notes, request.demanded)
     if strict and (error := too_lossy((*request.notes, *notes))) is not None:
         raise error
-    return Translation(body, _plan(draft), notes)
+    return Translation(body, _plan(draft, created), notes)
 
 
-def _plan(draft: Draft) -> AnswerPlan:
+def _plan(draft: Draft, created: int) -> AnswerPlan:
     return AnswerPlan(
         stream=draft.stream,
         include_usage=draft.include_usage,
@@ -129,6 +134,7 @@ def _plan(draft: Draft) -> AnswerPlan:
         reasoning_field=draft.reasoning_field,
         max_tokens_field=draft.max_tokens_field,
         model=draft.body["model"],
+        created=created,
     )
 
 
@@ -299,27 +305,29 @@ class Step:
 
     @ivar reads: the client's fields that it handles.
     @ivar run: what it does to the draft.
+    @ivar always: it has something to do also where the client sent none of those fields.
     """
 
     reads: tuple[str, ...]
     run: Callable[[Draft], None]
+    always: bool = False
 
 
 #: The steps, in the order they run: a step may lean on what an earlier one found out.
 STEPS = (
-    Step(("model",), _model),
+    Step(("model",), _model, always=True),
     Step(("n",), _choices),
     Step(("stop",), _stops),
     Step(("modalities", "audio"), _text_only),
     Step(("tools", "functions", "web_search_options"), translate_tools),
-    Step(("tool_choice", "function_call", "parallel_tool_calls"), translate_tool_choice),
-    Step(("reasoning_effort", "reasoning"), translate_reasoning),
+    Step(("tool_choice", "function_call", "parallel_tool_calls"), translate_tool_choice, always=True),
+    Step(("reasoning_effort", "reasoning"), translate_reasoning, always=True),
     Step(("temperature", "top_p", "logprobs", "top_logprobs", "include"), translate_sampling),
     Step(("max_completion_tokens", "max_output_tokens", "max_tokens"), translate_limit),
-    Step(("messages", "input"), _conversation),
+    Step(("messages", "input"), _conversation, always=True),
     Step(("response_format", "verbosity", "text"), translate_format),
     Step(("user", "safety_identifier"), _identity),
-    Step(("store", "stream", "stream_options", "background"), _delivery),
+    Step(("store", "stream", "stream_options", "background"), _delivery, always=True),
 )
 
 #: The fields that the steps handle; all others are the table's.

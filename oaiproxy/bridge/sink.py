@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from oaiproxy.api.chat import FinishReason
 from oaiproxy.api.request import JsonObject
 from oaiproxy.bridge.toolcalls import CallSink
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """What every chunk of an answer repeats, and how the first one begins.
 
     @ivar speaks: the answer begins with a message's text, and not with thoughts or a call.
@@ -23,8 +23,7 @@ class Envelope:
     speaks: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """What is known at the end of a turn.
 
     @ivar citations: annotations in Chat's form, for the whole content.
@@ -34,10 +33,10 @@ class Ending:
     """
 
     reason: FinishReason
-    citations: list[JsonObject] = field(default_factory=list)
-    files: list[JsonObject] = field(default_factory=list)
+    citations: list[JsonObject] = msgspec.field(default_factory=list)
+    files: list[JsonObject] = msgspec.field(default_factory=list)
     usage: JsonObject | None = None
-    extra: JsonObject = field(default_factory=dict)
+    extra: JsonObject = msgspec.field(default_factory=dict)
     metadata: JsonObject | None = None
 
 

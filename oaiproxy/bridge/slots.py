@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from oaiproxy.api.request import JsonObject
-from oaiproxy.bridge.items import Place, place_of
+from oaiproxy.bridge.items import ITEMS, Place
 from oaiproxy.bridge.toolcalls import ToolCall
 from oaiproxy.bridge.values import citation, file_annotation
 
@@ -27,11 +27,13 @@ class Kind(Enum):
 
 
 _KINDS = {Place.CONTENT: Kind.MESSAGE, Place.REASONING: Kind.REASONING, Place.CALL: Kind.CALL}
+_KINDS_BY_TYPE = {type: _KINDS.get(shown.place, Kind.OTHER) for type, shown in ITEMS.items()}
 
 
 def kind_of(item: Mapping[str, Any]) -> Kind:
     """The kind of an output item."""
-    return _KINDS.get(place_of(item), Kind.OTHER)
+    kind = item.get("type")
+    return _KINDS_BY_TYPE.get(kind, Kind.OTHER) if isinstance(kind, str) else Kind.OTHER
 
 
 class Part:
@@ -217,22 +219,25 @@ class Slots:
         @param listed: the call ids in that output.
         """
         kind = kind_of(item)
+        slot = self._settled(self._unmatched(kind, position, item, listed) if self._all else None, kind, None, item)
+        slot.announced = slot.matched = True
+        return slot
+
+    def _unmatched(self, kind: Kind, position: int, item: Mapping[str, Any], listed: Container[str]) -> Slot | None:
+        """The item of `kind` that no other item of the terminal event's output is."""
         call_id = item.get("call_id")
         for key in (item.get("id"), call_id):
             slot = self._by_id.get(key) if isinstance(key, str) else None
             if slot is not None and slot.kind is kind and not slot.matched:
-                break
-        else:
-            there = self._by_index.get(position)
-            candidates = ([there] if there is not None else []) + self._all
-            open_to = [s for s in candidates if s.kind is kind and not s.matched]
-            slot = next((s for s in open_to if _agree(s.call_id, call_id)), None)
-            if slot is None:
-                # servers make up the ids anew; a call that is shown twice would be made twice
-                name = _name(item.get("name"))
-                slot = next((s for s in open_to if name and s.name == name and s.call_id not in listed), None)
-        slot = self._settled(slot, kind, None, item)
-        slot.announced = slot.matched = True
+                return slot
+        there = self._by_index.get(position)
+        candidates = ([there] if there is not None else []) + self._all
+        open_to = [s for s in candidates if s.kind is kind and not s.matched]
+        slot = next((s for s in open_to if _agree(s.call_id, call_id)), None)
+        if slot is None:
+            # servers make up the ids anew; a call that is shown twice would be made twice
+            name = _name(item.get("name"))
+            slot = next((s for s in open_to if name and s.name == name and s.call_id not in listed), None)
         return slot
 
     def _named(self, kind: Kind, index: int | None, *names: Any) -> Slot | None:

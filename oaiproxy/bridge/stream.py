@@ -56,15 +56,17 @@ class _EventTranslator(Generic[_AnySink]):
 
         @raise ApiError: the upstream said that it failed, or what it sent is not what the API says.
         """
-        self._raise_pending()
-        if not data or self._failed or self._turn.finished:
+        turn = self._turn
+        if self._pending is not None:
+            self._raise_pending()
+        if not data or self._failed or turn.finished:
             return b""
         try:
             for event in self._decoder.feed(data):
                 self._take(event)
-                if self._turn.stopped and not self._turn.finished:
-                    self._turn.stop()
-                if self._turn.finished:
+                if turn.stopped and not turn.finished:
+                    turn.stop()
+                if turn.finished:
                     break
         except ApiError as e:
             self._failed = True

@@ -61,7 +61,7 @@ class Turn:
         self.stopped = False
         self._sink = sink
         self._until = Until(plan.stop) if plan.stop else None
-        self._separator = _separator(plan.stop)
+        self._separator = _separator(plan.stop) if plan.stop else SEPARATOR
         self._calls = ClientCalls(plan, self)
         self._called = 0  # how many calls the sink was told of
         self._head = ResponseHead()
@@ -185,7 +185,8 @@ class Turn:
 
     def _content(self, text: str, logprobs: list[JsonObject] | None) -> None:
         self._length += len(text)
-        self._show(text, logprobs)
+        self._shown += len(text)
+        self._sink.content(text, logprobs)
 
     def _say(self, text: str, logprobs: list[JsonObject] | None) -> None:
         """Content that the model meant as such, up to a stop sequence."""
@@ -270,7 +271,7 @@ class Turn:
         complete = len(sent) >= sum(text != "" for _, _, text in texts)
         refused = len(slot.refused) >= len(refusals)
         counted = iter(sent)
-        for index, part, text in sorted((*texts, *refusals), key=lambda found: found[0]):
+        for index, part, text in sorted((*texts, *refusals), key=_place) if refusals else texts:
             if part["type"] == "refusal":
                 if not refused and index not in slot.refused:
                     self.refuse(slot, index, text)
@@ -333,9 +334,9 @@ class Turn:
         if status == "cancelled":
             raise ApiError("The upstream's response was cancelled.", status=502, code="response_cancelled")
         self.learn(response)
-        if not self.begun:
-            self.begin(next(iter(response.items()), {"type": "message"}).get("type") == "message")
         items = response.items()
+        if not self.begun:
+            self.begin(not items or items[0].get("type") == "message")
         listed = {call_id for item in items if isinstance(call_id := item.get("call_id"), str)}
         for position, item in enumerate(items):
             self._complete(self.slots.of_final(position, item, listed), item)
@@ -382,6 +383,10 @@ class Turn:
 def _separator(stops: Sequence[str]) -> str:
     """What stands between two messages' texts: nothing that would itself stop the text."""
     return next((s for s in (SEPARATOR, "\n", " ") if not any(stop in s for stop in stops if stop)), "")
+
+
+def _place(found: tuple[int, JsonObject, str]) -> int:
+    return found[0]
 
 
 def _texts(parts: Any, kind: str, field: str, empty: bool = False) -> Iterator[tuple[int, JsonObject, str]]:

@@ -13,9 +13,9 @@ from oaiproxy.bridge.items import ANNOTATIONS, Place
 
 def integer(value: Any) -> int:
     """A count, or 0 where there is none."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if value.__class__ is int:
+        return value
+    return int(value) if isinstance(value, float) and value.is_integer() else 0
 
 
 def timestamp(value: Any) -> int | None:
@@ -44,17 +44,18 @@ def chat_usage(usage: Any) -> JsonObject | None:
     spent = integer(usage.get("input_tokens", usage.get("prompt_tokens")))
     made = integer(usage.get("output_tokens", usage.get("completion_tokens")))
     total = usage.get("total_tokens")
+    read, written = _details(usage, "input_tokens_details"), _details(usage, "output_tokens_details")
     return {
         "prompt_tokens": spent,
         "completion_tokens": made,
         "total_tokens": spent + made if total is None else integer(total),
         "prompt_tokens_details": {
-            "cached_tokens": _detail(usage, "input_tokens_details", "cached_tokens"),
-            "cache_write_tokens": _detail(usage, "input_tokens_details", "cache_write_tokens"),
+            "cached_tokens": integer(read.get("cached_tokens")),
+            "cache_write_tokens": integer(read.get("cache_write_tokens")),
             "audio_tokens": 0,
         },
         "completion_tokens_details": {
-            "reasoning_tokens": _detail(usage, "output_tokens_details", "reasoning_tokens"),
+            "reasoning_tokens": integer(written.get("reasoning_tokens")),
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
@@ -62,9 +63,9 @@ def chat_usage(usage: Any) -> JsonObject | None:
     }
 
 
-def _detail(usage: Mapping[str, Any], group: str, name: str) -> int:
+def _details(usage: Mapping[str, Any], group: str) -> JsonObject:
     details = usage.get(group)
-    return integer(details.get(name)) if isinstance(details, dict) else 0
+    return details if isinstance(details, dict) else {}
 
 
 def citation(annotation: Any, shift: int) -> JsonObject | None:

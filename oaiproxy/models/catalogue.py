@@ -28,6 +28,10 @@ UNKNOWN_CREATED = 1735689600  # 2025-01-01
 DEFAULT_OWNER = "openai"
 
 
+#: Of how many models it is remembered what they can do, and how long such a name may be; clients can name any model.
+_MOST_ASKED, _LONGEST_ASKED = 256, 200
+
+
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """What the built-in data holds: the models it lists, and families by the prefix of their ids."""
@@ -45,6 +49,7 @@ class Catalogue:
         @param families: what a model can do, by the prefix of its id.
         """
         self._families = families
+        self._asked: dict[str, Capabilities] = {}  # a request asks several times, and most name the same few models
         models = tuple(models)
         self._exact = {model.id: self._stated(model) for model in models}
         for model in models:
@@ -95,6 +100,7 @@ class Catalogue:
         if not own:
             return self
         more = copy(self)
+        more._asked = {}
         # a name that another one stands for goes upstream, and is that model itself
         meant = {_base(model) for model in own.values()}
         can = {name: self.capabilities(model) for name, model in own.items() if name not in meant}
@@ -131,6 +137,16 @@ class Catalogue:
         """
         if model is None:
             return Capabilities()
+        known = self._asked.get(model)
+        if known is None:
+            known = self._found(model)
+            if len(model) <= _LONGEST_ASKED:
+                if len(self._asked) >= _MOST_ASKED:
+                    self._asked.clear()
+                self._asked[model] = known
+        return known
+
+    def _found(self, model: str) -> Capabilities:
         name = model
         for name in _names(model):
             if name in self._exact:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from oaiproxy.api.asis import AsItIs
 from oaiproxy.api.body import JointTranslator
 from oaiproxy.api.chat import ReasoningField
@@ -21,8 +23,7 @@ from oaiproxy.rules.thinkanswer import REASONING, ChatAsItIs, ThoughtlessAnswer
 from oaiproxy.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request in the upstream's dialect, and how what comes back becomes the client's.
 
     @ivar path: the path below the upstream's base.
@@ -45,11 +46,6 @@ class Call:
     failure: Callable[[int, str, bytes], ApiError]
     plan: AnswerPlan | None = None
     as_is: bool = False
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """The texts of the notes, for the ``x-oaiproxy-warning`` response header."""
-        return tuple(note.text for note in self.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +103,9 @@ def chat_over_responses(request: ApiRequest, context: CallContext) -> Call:
         context.settings.reasoning_field or context.profile.reasoning_field,
         strict=strict,
         empty_messages=OddBody.EMPTY_MESSAGES in context.profile.accepts,
+        created=context.now,
     )
-    plan = replace(translation.plan, created=context.now)
+    plan = translation.plan
     thoughts = context.settings.think.rules_for(context.named, request.model)
     return Call(
         path=b"/responses",
@@ -163,9 +160,9 @@ def chat_as_is(rules: ThinkRules | None) -> Dialect:
 def completions_over_responses(request: ApiRequest, context: CallContext) -> Call:
     """The bridge for prompts: legacy completions for the client, Responses upstream."""
     capabilities = context.models.capabilities(request.model)
-    translation = translate_completion(request, capabilities, strict=is_strict(request, context.settings))
-    chat = replace(translation.plan.chat, created=context.now)
-    plan = replace(translation.plan, chat=chat)
+    strict = is_strict(request, context.settings)
+    translation = translate_completion(request, capabilities, strict=strict, created=context.now)
+    plan, chat = translation.plan, translation.plan.chat
     return Call(
         path=b"/responses",
         bodies=translation.bodies,

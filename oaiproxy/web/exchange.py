@@ -270,13 +270,14 @@ class Exchange:
 
     async def _answer(self, request: ApiRequest, dialect: Dialect, repairs: Sequence[Repair]) -> None:
         rounds, box = None, self._port.tools
-        own = own_tools(request, box) if box else frozenset[str]()
+        own: frozenset[str] = own_tools(request, box) if box else frozenset()
         call = dialect(offered(request, box) if request.tools else request, self._incoming.context)
         if own:
             rounds = ToolRounds(self.id, self._port, request, own, dialect, self._incoming, call)
         self._rounds = rounds
         self._client.extra.clear()
-        self._warn(request.warnings + call.warnings)
+        if notes := request.notes + call.notes:
+            self._warn(tuple(note.text for note in notes))
         count = len(call.bodies)
         await TranslatedAnswer(
             name=self.id,
@@ -286,7 +287,7 @@ class Exchange:
             client=self._client,
             logs=self._part_logs(count) if count > 1 else [self._traffic],
             keepalive=self._incoming.profile.keepalive,
-            accepted=lambda: self._learn(request.model, repairs),
+            accepted=lambda: self._learn(request, repairs),
             rounds=rounds,
             repairs=lambda error: self._repair(request, error) is not None,
         ).run()
@@ -298,9 +299,10 @@ class Exchange:
             return None
         return repair_for(request, error)
 
-    def _learn(self, model: str | None, repairs: Sequence[Repair]) -> None:
+    def _learn(self, request: ApiRequest, repairs: Sequence[Repair]) -> None:
         """Remember what helped."""
         for repair in repairs:
+            model = request.model
             if self._port.learnt.keep(model, self._incoming.account, repair):
                 self._log.info("from now on {name} is not added to requests for {model}", name=repair.name, model=model)
 

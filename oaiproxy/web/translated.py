@@ -72,7 +72,8 @@ class TranslatedAnswer:
         self._rounds = rounds
         self._repairs = repairs
         self._joint = call.translator() if rounds is None else rounds.joint
-        self._bodies = UpstreamBodies()
+        self._bodies: UpstreamBodies | None = None  # those that come piece by piece
+        self._arriving: dict[int, UpstreamBody] = {}  # of them, those that answer a request, by its number
         self._pieces: list[bytes] = []  # what the client has still to get
         self._headers: list[tuple[bytes, bytes]] = []  # upstream's, as the client gets them
 
@@ -81,17 +82,19 @@ class TranslatedAnswer:
 
         @raise ApiError: it failed, and the client knows nothing of it yet.
         """
-        seconds = self._port.settings.keepalive if self._call.stream and self._form is not KeepaliveForm.NONE else 0
-        keepalive = Keepalive(self._port.clock, seconds, lambda: self._client.last, self._keep_alive)
-        self._client.flow_from(self._bodies)
+        keepalive = None
+        if self._call.stream and self._form is not KeepaliveForm.NONE and (seconds := self._port.settings.keepalive):
+            keepalive = Keepalive(self._port.clock, seconds, lambda: self._client.last, self._keep_alive)
         try:
             try:
                 await self._all_parts()
                 if self._rounds is not None:
                     await self._further_rounds(self._rounds)
             finally:
-                keepalive.stop()
-                self._client.flow_ends()
+                if keepalive is not None:
+                    keepalive.stop()
+                if self._bodies is not None:
+                    self._client.flow_ends()
         except (ApiError, CancelledError) as reason:
             e = reason if isinstance(reason, ApiError) else self._client.ending
             if e is None or not self._client.started:
@@ -109,6 +112,7 @@ class TranslatedAnswer:
         """Run the tools that the model calls, and ask it again, until it answers."""
         while (following := await rounds.following()) is not None:
             self._call, self._requests = following
+            self._arriving.clear()
             await self._all_parts()
 
     async def _all_parts(self) -> None:
@@ -165,19 +169,24 @@ class TranslatedAnswer:
             self._give(joint.feed(part, plain if end is None else end.feed(plain)))
             # what failed after something for the client waits for the next call, and upstream may never give cause
             joint.feed(part, b"")
-            if joint.over(part):
+            if joint.over(part) and (arriving := self._arriving.get(part)) is not None:
                 arriving.drop() if joint.cut_short(part) else arriving.drain()
 
-        arriving = self._body(answer, receive, log)
-        self._bodies.add(arriving)
-        await arriving.done
+        await self._read(answer, receive, log, part)
         if not joint.over(part):
             unpack.end()
             if end is not None:
                 end.check(answer.upstream)
             self._give(joint.end(part))
 
-    def _body(self, answer: UpstreamAnswer, receive: Callable[[bytes], None], log: ExchangeLog | None) -> UpstreamBody:
+    async def _read(
+        self, answer: UpstreamAnswer, receive: Callable[[bytes], None], log: ExchangeLog | None, part: int | None = None
+    ) -> None:
+        """Let the body of an answer come, all of it or until there is no use in more of it.
+
+        @param receive: gets the pieces of it.
+        @param part: the number of the request that it answers, where `receive` may find that there is no use in more.
+        """
         if log is not None:
             plain, told = receive, log.upstream_chunk
 
@@ -185,7 +194,20 @@ class TranslatedAnswer:
                 told(data)
                 plain(data)
 
-        return UpstreamBody(answer, receive, self._port.clock, self._port.settings.timeouts.idle)
+        whole = answer.whole()
+        if whole is not None:
+            if whole:
+                receive(whole)
+            return
+
+        body = UpstreamBody(answer, receive, self._port.clock, self._port.settings.timeouts.idle)
+        if part is not None:
+            self._arriving[part] = body
+        if self._bodies is None:
+            self._bodies = UpstreamBodies()
+            self._client.flow_from(self._bodies)
+        self._bodies.add(body)
+        await body.done
 
     async def _error_body(
         self, answer: UpstreamAnswer, unpack: Callable[[bytes], bytes], log: ExchangeLog | None
@@ -200,9 +222,7 @@ class TranslatedAnswer:
                 pieces.append(unpack(data)[: limit - size])
                 size += len(pieces[-1]) or len(data)
 
-        body = self._body(answer, receive, log)
-        self._bodies.add(body)
-        await body.done
+        await self._read(answer, receive, log)
         whole, masker = b"".join(pieces), self._port.keys.refusal_masker(answer.status)
         return whole if masker is None else masker.feed(whole) + masker.end()
 
@@ -251,7 +271,8 @@ class TranslatedAnswer:
     def _keep_alive(self) -> None:
         """Nothing came for a while: say something that says nothing, unless the client could not take it anyway."""
         client = self._client
-        if client.gone or self._bodies.paused or not (client.started or self._joint.acknowledged):
+        paused = self._bodies is not None and self._bodies.paused
+        if client.gone or paused or not (client.started or self._joint.acknowledged):
             # before upstream has said that it works on the request it may refuse it, which the status has to say
             return
         data = self._joint.keepalive() if self._form is KeepaliveForm.CHUNK else _COMMENT

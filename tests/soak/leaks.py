@@ -36,6 +36,7 @@ from oaiproxy.settings import Concurrency, Settings, Timeouts, ToolSettings
 from oaiproxy.tools import ToolBox
 from oaiproxy.transforms import Pipeline
 from oaiproxy.web import PortContext, ProxySite, resource_tree
+from oaiproxy.web.accesslog import WINDOW
 from tests.soak.faulty import CLIENT, QUESTIONS, UPSTREAM, Client, FaultyUpstream, Nap, Nobody
 
 reactor: Any = global_reactor
@@ -210,8 +211,8 @@ class Rig:
             await deferLater(reactor, 0.02)
             for context in self._contexts:
                 await context.upstream.close()
-        # what the reactor and this coroutine hold of the last exchange
-        await deferLater(reactor, 0.1)
+        # what the reactor and this coroutine hold of the last exchange, and its line for the access log
+        await deferLater(reactor, 0.1 + WINDOW)
         gc.collect()
         return self._now()
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from oaiproxy.api.notes import Note
 from oaiproxy.bridge.plan import AnswerPlan
 
 
-@dataclass(frozen=True, slots=True)
-class CompletionPlan:
+class CompletionPlan(msgspec.Struct, frozen=True):
     """What a legacy request said about how its answer has to look.
 
     Upstream answers `made` times to each prompt, the answers to the first prompt first; the client gets `kept` of them.
@@ -40,8 +39,7 @@ class CompletionPlan:
         return self.prompts[answer // self.made]
 
 
-@dataclass(frozen=True, slots=True)
-class CompletionTranslation:
+class CompletionTranslation(msgspec.Struct, frozen=True):
     """A legacy request, translated.
 
     @ivar bodies: the JSON bytes of the Responses requests, in the order that `CompletionPlan` says; the same request

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
 
 from oaiproxy.api.chat import ReasoningField
 from oaiproxy.api.errors import BadRequest
@@ -45,13 +47,14 @@ _T = TypeVar("_T")
 
 
 def translate_completion(
-    request: ApiRequest, capabilities: Capabilities, strict: bool = False
+    request: ApiRequest, capabilities: Capabilities, strict: bool = False, created: int = 0
 ) -> CompletionTranslation:
     """Translate a legacy request.
 
     @param request: the request after its transforms have run: its model is no alias any more.
     @param capabilities: what its model can do.
     @param strict: refuse a request of which something would be left out.
+    @param created: Unix time in seconds, for an answer whose upstream does not say it.
     @raise BadRequest: the request cannot be translated; ``param`` names the field in the client's words.
     """
     notes = Notes()
@@ -71,7 +74,10 @@ def translate_completion(
     try:
         translations = [
             translate(
-                chat.with_json({**common, "messages": messages(prompt, wish.suffix)}), capabilities, ReasoningField.NONE
+                chat.with_json({**common, "messages": messages(prompt, wish.suffix)}),
+                capabilities,
+                ReasoningField.NONE,
+                created=created,
             )
             for prompt in wish.prompts
         ]
