@@ -18,13 +18,17 @@ PIECE = 1 << 16
 class BytesBody:
     """A body that is in memory, and can be sent as often as it takes.
 
-    @ivar data: the bytes.
+    @ivar data: the bytes; none once it was told to forget them.
     @ivar length: how many.
     """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.length = len(data)
+
+    def forget(self) -> None:
+        """It is not sent again: let go of the bytes."""
+        self.data = b""
 
 
 class BodySource(Protocol):
@@ -68,6 +72,9 @@ class StreamedBody:
         self.length = source.length
         self.begun = False
         self._source = source
+
+    def forget(self) -> None:
+        """It is not sent again, which it could not be anyway."""
 
     def upload(self, seconds: Callable[[], float]) -> StreamedUpload:
         """The one sending of it.

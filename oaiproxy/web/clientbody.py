@@ -18,7 +18,7 @@ class ClientBody:
 
     @ivar length: in bytes, or None where nobody knows before its end.
     @ivar received: how much has come.
-    @ivar data: all of it where it was collected, else None.
+    @ivar data: all of it where it was collected, else None; nothing once it was told to forget it.
     """
 
     def __init__(self, length: int | None, wanted: Callable[[], None], changed: Callable[[], None]) -> None:
@@ -162,6 +162,11 @@ class ClientBody:
         """Go on."""
         self._held_back = False
         self._flow()
+
+    def forget(self) -> None:
+        """Nobody asks for it any more: let go of what was collected."""
+        if self.data is not None:
+            self.data = b""
 
     def discard(self) -> None:
         """Nobody takes the rest: it is read and thrown away."""

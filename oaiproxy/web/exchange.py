@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -69,6 +70,7 @@ class Exchange:
         self._incoming = incoming or Incoming(port, request)
         self._work: Deferred[None] | None = None
         self._rounds: ToolRounds | None = None
+        self._asked: ApiRequest | None = None  # what the client asks for, while it may be asked in other words
         self._traffic = self._new_log(self.id)
         self._logs = [self._traffic]
         self._client = Downstream(request, port.clock, self._traffic)
@@ -177,6 +179,9 @@ class Exchange:
         answer = await self._port.upstream.send(
             outgoing.method, outgoing.target, outgoing.headers, outgoing.body, log=self._traffic, name=self.id
         )
+        if outgoing.body is not None:
+            outgoing.body.forget()
+            self._incoming.forget()
         masker = self._port.keys.refusal_masker(answer.status)
         if masker is not None:
             await self._pass_on_refusal(answer, masker)
@@ -244,32 +249,40 @@ class Exchange:
 
     async def _translate(self, dialect: Dialect) -> None:
         request = self._incoming.asked()
+        self._incoming.forget()
         if self._port.tools:
             request = marked(request, self._port.tools)
         if self._port.learnt:
             request = self._port.learnt.apply(request, self._incoming.account)
+        self._asked = request
+        del request
         repairs: list[Repair] = []
         while True:
             try:
-                await self._answer(request, dialect, repairs)
+                await self._answer(dialect, repairs)
                 return
             except ApiError as e:
-                found = self._repair(request, e)
+                found = self._repair(e)
                 if found is None:
                     raise
+                repair, self._asked = found
                 self._log.info(
                     "exchange {id}: upstream refused {name}, which the proxy added, for {model}; sending it again "
                     "without: {error}",
                     id=self.id,
-                    name=found[0].name,
-                    model=request.model,
+                    name=repair.name,
+                    model=self._asked.model,
                     error=self._port.keys.masked(e.message, self._incoming.headers, self._request.uri),
                 )
-                repairs.append(found[0])
-                request = found[1]
+                repairs.append(repair)
 
-    async def _answer(self, request: ApiRequest, dialect: Dialect, repairs: Sequence[Repair]) -> None:
-        rounds, box = None, self._port.tools
+    async def _answer(self, dialect: Dialect, repairs: Sequence[Repair]) -> None:
+        # in a frame of its own, so that nothing here holds on to the request while the answer comes
+        await self._translated(dialect, repairs).run()
+
+    def _translated(self, dialect: Dialect, repairs: Sequence[Repair]) -> TranslatedAnswer:
+        request, rounds, box = self._asked, None, self._port.tools
+        assert request is not None
         own: frozenset[str] = own_tools(request, box) if box else frozenset()
         call = dialect(offered(request, box) if request.tools else request, self._incoming.context)
         if own:
@@ -279,28 +292,32 @@ class Exchange:
         if notes := request.notes + call.notes:
             self._warn(tuple(note.text for note in notes))
         count = len(call.bodies)
-        await TranslatedAnswer(
+        return TranslatedAnswer(
             name=self.id,
             port=self._port,
-            call=call,
+            call=replace(call, bodies=()),
             requests=[self._incoming.outgoing(call, body) for body in call.bodies],
             client=self._client,
             logs=self._part_logs(count) if count > 1 else [self._traffic],
             keepalive=self._incoming.profile.keepalive,
-            accepted=lambda: self._learn(request, repairs),
+            accepted=lambda: self._accepted(repairs),
             rounds=rounds,
-            repairs=lambda error: self._repair(request, error) is not None,
-        ).run()
+            repairs=lambda error: self._repair(error) is not None,
+        )
 
-    def _repair(self, request: ApiRequest, error: ApiError) -> tuple[Repair, ApiRequest] | None:
+    def _repair(self, error: ApiError) -> tuple[Repair, ApiRequest] | None:
         """What can be done about a refusal of which the client knows nothing."""
-        if self._client.started or self._client.gone or (self._rounds is not None and self._rounds.begun):
+        if self._asked is None or self._client.gone or (self._rounds is not None and self._rounds.begun):
             # tools were run, which must not be run twice
             return None
-        return repair_for(request, error)
+        return repair_for(self._asked, error)
 
-    def _learn(self, request: ApiRequest, repairs: Sequence[Repair]) -> None:
-        """Remember what helped."""
+    def _accepted(self, repairs: Sequence[Repair]) -> None:
+        """Upstream has taken the request, and the client is about to hear of it: it is not sent again."""
+        request, self._asked = self._asked, None
+        if request is None:
+            return
+        # remember what helped
         for repair in repairs:
             model = request.model
             if self._port.learnt.keep(model, self._incoming.account, repair):

@@ -137,6 +137,12 @@ class Incoming:
         """The body's bytes; none where it was not collected."""
         return self._request.body.data or b""
 
+    def forget(self) -> None:
+        """Let go of the body, but where an error would be told in its terms: an answer may take long, and many
+        clients say all of a conversation each time."""
+        if self._request.error_form is None:
+            self._request.body.forget()
+
     def in_memory(self) -> bytes | None:
         """The body's bytes, or None where it was not collected."""
         return self._request.body.data

@@ -138,6 +138,8 @@ class TranslatedAnswer:
             log=log,
             name=f"{self._name}/{part}" if len(self._requests) > 1 else self._name,
         )
+        if request.body is not None:
+            request.body.forget()
         content_type = answer.header(b"content-type").decode("latin-1")
         failed = not 200 <= answer.status < 300
         if failed or not self._headers:
