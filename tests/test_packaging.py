@@ -66,5 +66,5 @@ class PackagingTests(SynchronousTestCase):
         self.addCleanup(environment().pip, "uninstall", "--quiet", "--yes", "oaiproxy")
         code = "import importlib.metadata as m, json; print(json.dumps(m.requires('oaiproxy')))"
         needed = {line.split(">")[0].split("[")[0].lower() for line in json.loads(environment().output(code))}
-        dependencies = "twisted treq zope.interface pyopenssl service-identity msgspec python-dotenv"
+        dependencies = "twisted treq zope.interface pyopenssl service-identity httptools msgspec python-dotenv"
         self.assertEqual(needed, set(dependencies.split()))
