@@ -47,6 +47,9 @@ class UpstreamBody:
         # one alarm an exchange, not one a chunk: it looks at the time of the last byte and sleeps on
         self._answer.limit(self._idle, self._check)
         self._answer.collect(self._take).addCallbacks(self._whole, self._broken)
+        if self._paused and not self._ended:
+            # a body that begins is read
+            self._answer.pause()
 
     def _take(self, data: bytes) -> None:
         self._last = self._clock.seconds()
@@ -134,10 +137,9 @@ class UpstreamBodies:
     def add(self, body: UpstreamBody) -> None:
         """Let another body come."""
         self._bodies.append(body)
-        body.start()
         if self.paused:
-            # a body that begins lets its transport go
             body.pauseProducing()
+        body.start()
 
     def pauseProducing(self) -> None:
         self.paused = True

@@ -21,12 +21,14 @@ class Answer:
 
     def __init__(self, clock: Clock) -> None:
         self.aborted = False
+        self.paused = True
         self._clock = clock
         self._alarm = Alarm(clock, lambda: self._late())
         self._late: Callable[[], None] = self.abort
 
     def collect(self, receive: Callable[[bytes], None]) -> Deferred[None]:
         self.come = receive
+        self.paused = False
         self.end: Deferred[None] = Deferred()
         return self.end.addBoth(self._over)
 
@@ -39,10 +41,10 @@ class Answer:
         self._alarm.set(seconds)
 
     def pause(self) -> None:
-        """Nothing comes of itself anyway."""
+        self.paused = True
 
     def resume(self) -> None:
-        """Nothing comes of itself anyway."""
+        self.paused = False
 
     def abort(self) -> None:
         self.aborted = True
@@ -94,6 +96,15 @@ class SilenceTests(SynchronousTestCase):
         self.clock.advance(1)
         self.failureResultOf(self.done, UpstreamTimeout)
         self.assertEqual(self.got, [b"one", b"two"])
+
+    def test_a_client_that_paused_before_it_began_still_does_when_it_has_begun(self) -> None:
+        answer = Answer(self.clock)
+        body = UpstreamBody(answer, self.got.append, self.clock, 600)  # type: ignore[arg-type]
+        body.pauseProducing()
+        body.start()
+        self.assertTrue(answer.paused)
+        body.resumeProducing()
+        self.assertFalse(answer.paused)
 
     def test_nothing_is_left_of_a_body_that_has_ended(self) -> None:
         self.answer.end.callback(None)
