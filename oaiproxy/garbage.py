@@ -7,7 +7,7 @@ import gc
 #: How many objects more than before have to be there until the young are looked through; how often until the older
 #: ones are; and how often that until all are.  What a request leaves behind is almost all gone without the collector,
 #: and to look through all there is takes tens of milliseconds with a thousand streams: all of them stand still then.
-_THRESHOLDS = (10_000, 20, 50)
+_THRESHOLDS = (2_000, 10, 10)
 
 
 def settle() -> None:

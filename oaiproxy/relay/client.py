@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
@@ -71,9 +72,7 @@ class UpstreamClient:
         @param tls: whose certificates are trusted; the platform's authorities where it is None.
         """
         uri = URI.fromBytes(url.encode("ascii"))
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(
-            reactor, uri.host.decode("ascii"), uri.port, timeout=timeouts.connect
-        )
+        endpoint = _endpoint(reactor, uri.host.decode("ascii"), uri.port, timeouts.connect)
         secure = uri.scheme == b"https"
         if secure:
             policy = tls or UpstreamTls()
@@ -250,6 +249,16 @@ class UpstreamClient:
     async def close(self) -> None:
         """Close the idle connections."""
         await self._pool.close()
+
+
+def _endpoint(reactor: Any, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
+    """What connects to a host."""
+    if isIPAddress(host):
+        return TCP4ClientEndpoint(reactor, host, port, timeout)
+    if isIPv6Address(host):
+        return TCP6ClientEndpoint(reactor, host, port, timeout)
+    # asks for the addresses of a name, which is a lot of work where there is nothing to ask
+    return HostnameEndpoint(reactor, host, port, timeout=timeout)
 
 
 def _ends_lines(fields: bytes, count: int) -> bool:
