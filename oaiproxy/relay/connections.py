@@ -242,7 +242,7 @@ class Connection(Protocol):
             return
         self._paused = True
         answering.callback(head)
-        if self._paused and self._body is None and self.busy:
+        if self._paused and self._body is None and self.busy and not self._dropped:
             # nobody takes the body yet
             self.transport.pauseProducing()
 
@@ -264,7 +264,7 @@ class Connection(Protocol):
         if held:
             protocol.dataReceived(held)
         self._look_at_end()
-        if self._body is not None and not self._paused:
+        if self._body is not None and not (self._paused or self._dropped):
             self.transport.resumeProducing()
 
     def whole(self) -> bytes | None:
@@ -278,13 +278,13 @@ class Connection(Protocol):
 
     def pause(self) -> None:
         """Read nothing more of the body for now."""
-        if self.busy and not self._paused:
+        if self.busy and not (self._paused or self._dropped):
             self._paused = True
             self.transport.pauseProducing()
 
     def resume(self) -> None:
         """Read on."""
-        if self.busy and self._paused:
+        if self.busy and self._paused and not self._dropped:
             self._paused = False
             self.transport.resumeProducing()
 
