@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -164,6 +165,12 @@ class TimeTests(AskingTestCase):
             clock=self.clock,
         )
         return UpstreamCheck(port)
+
+    async def test_an_answer_that_breaks_off_with_its_head_is_an_answer(self) -> None:
+        self.upstream().answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+        self.assertIsNone(await self.check().outcome())
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_what_was_found_is_kept_for_a_time(self) -> None:
         upstream = self.upstream()
