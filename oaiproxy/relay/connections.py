@@ -42,6 +42,7 @@ class Connection(Protocol):
     @ivar requests: how many requests were sent on it.
     @ivar heard: whether a byte has come back of the last of them.
     @ivar busy: whether an answer is under way.
+    @ivar closing: whether it was told to close, so that nothing can be sent on it any more.
     @ivar lost: why it ended, or None while it lives.
     """
 
@@ -49,6 +50,7 @@ class Connection(Protocol):
     requests = 0
     heard = False
     busy = False
+    closing = False
     lost: Failure | None = None
     _secure = False
     _securing: Deferred[None] | None = None
@@ -105,8 +107,8 @@ class Connection(Protocol):
             self._stop_sending()
             self._end(WHOLE if self._is_whole(reason) else reason)
         self._free(self)
-        # it refers to this object, and this object to it
-        del self._alarm
+        # they refer to this object, and this object to them
+        del self._alarm, self._late
 
     def _is_whole(self, reason: Failure) -> bool:
         """Whether the answer under way is whole, now that the connection has ended."""
@@ -120,12 +122,13 @@ class Connection(Protocol):
         """Close the connection now, whatever is under way on it."""
         if self.lost is None and self.transport is not None:
             self._alarm.stop()
-            self._dropped = True
+            self._dropped = self.closing = True
             self.transport.abortConnection()
 
     def close(self) -> None:
         """Close the connection, on which nothing is under way."""
         self._alarm.stop()
+        self.closing = True
         self.transport.loseConnection()
 
     # limits of time
@@ -369,9 +372,12 @@ class ConnectionPool:
 
     def idle(self) -> Connection | None:
         """A connection that was kept, or None where there is none."""
-        if not self._idle:
-            return None
-        return self._idle.pop()
+        while self._idle:
+            connection = self._idle.pop()
+            # what is sent on one that is about to close may arrive, and its answer would not: it would be sent twice
+            if not connection.closing:
+                return connection
+        return None
 
     def connect(self, step: ConnectStep) -> Deferred[Connection]:
         """A new connection.

@@ -40,32 +40,24 @@ class Deadline(Generic[T]):
         self._left = left
         self._late = late
         self._reason: Exception | None = None
-        self._over = False
         self._timer: IDelayedCall | None = None
-        self.again()
+        self._look()
         working.addBoth(self._settle)
 
-    def again(self) -> None:
-        """Ask anew how many seconds are left."""
-        if self._over:
-            return
-        self._stop()
+    def _look(self) -> None:
+        """See how many seconds are left."""
+        self._timer = None
         left = self._left()
         if left > 0:
             self._timer = self._clock.callLater(left, self._look)
         else:
             self._cancel(self._late())
 
-    def _look(self) -> None:
-        self._timer = None
-        self.again()
-
     def _cancel(self, reason: Exception) -> None:
         self._reason = reason
         self._working.cancel()
 
     def _settle(self, result: T | Failure) -> None:
-        self._over = True
         self._stop()
         if self._reason is not None:
             self.outcome.errback(self._reason)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from oaiproxy.api.errors import UpstreamIncomplete
 from oaiproxy.relay.answer import UpstreamAnswer
 from oaiproxy.relay.body import UpstreamBody
-from oaiproxy.relay.connections import Connection
+from oaiproxy.relay.connections import Connection, ConnectionPool, ConnectStep
 from oaiproxy.relay.reading import AnswerHead
 
 ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -87,3 +91,52 @@ class ConnectionTests(SynchronousTestCase):
         answering = self.connection.send(ASK)
         self.connection.connectionLost(lost)
         self.assertIsNot(self.failureResultOf(answering, ConnectionDone).value, lost.value)
+
+
+@implementer(IStreamClientEndpoint)
+class Endpoint:
+    """Connects at once, in memory."""
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        protocol = protocolFactory.buildProtocol(None)  # type: ignore[arg-type]
+        assert protocol is not None
+        protocol.makeConnection(Transport())
+        return succeed(protocol)
+
+
+class PoolTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.pool = ConnectionPool(self.clock, Endpoint(), tls=False)
+
+    def kept(self) -> Connection:
+        """A connection that has served a request."""
+        connection = self.successResultOf(self.pool.connect(ConnectStep()))
+        connection.send(ASK)
+        connection.dataReceived(b"HTTP/1.1 204 No Content\r\n\r\n")
+        return connection
+
+    def test_a_connection_is_kept(self) -> None:
+        connection = self.kept()
+        self.assertIs(self.pool.idle(), connection)
+        self.assertIsNone(self.pool.idle())
+
+    def test_one_that_is_about_to_close_is_not_used_again(self) -> None:
+        # what is sent on it may arrive although its answer cannot: the request would be sent a second time
+        endings: dict[str, Callable[[Connection], None]] = {
+            "its time is over": lambda connection: self.clock.advance(30),
+            "something came unasked": lambda connection: connection.dataReceived(b"x"),
+        }
+        for how, end in endings.items():
+            connection = self.kept()
+            end(connection)
+            self.assertTrue(connection.transport.disconnecting, how)
+            self.assertIsNone(self.pool.idle(), how)
+            connection.connectionLost(Failure(ConnectionDone()))
+
+    def test_closed_it_keeps_no_others(self) -> None:
+        self.kept()
+        closing = self.pool.close()
+        self.assertNoResult(closing)
+        self.kept()
+        self.assertIsNone(self.pool.idle())

@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 
 from twisted.internet.defer import ensureDeferred, gatherResults
@@ -87,6 +88,14 @@ class WorkersTestCase(StoppingTestCase):
         )
         await client.until(b"one")
 
+    async def finish(self, clients: Iterable[RawClient]) -> None:
+        """Let upstream end every stream as it should, and see that the clients have it whole."""
+        for connection in self.asked:
+            connection.write(chunk(COMPLETED) + END)
+        for client in clients:
+            await client.closed
+            self.assertIn(b"data: [DONE]", client.received)
+
 
 class DrainTests(WorkersTestCase, test_stopping.DrainTests):
     """All that holds for a single process that is told to end."""
@@ -95,11 +104,7 @@ class DrainTests(WorkersTestCase, test_stopping.DrainTests):
         service = self.start()
         clients = await self.streams(service)
         await self.told(service)
-        for connection in self.asked:
-            connection.write(chunk(COMPLETED) + END)
-        for client in clients.values():
-            await client.closed
-            self.assertIn(b"data: [DONE]", client.received)
+        await self.finish(clients.values())
         self.assertEqual(await self.ended(service), 0)
         self.assertNotIn("Traceback", service.output)
 
@@ -111,11 +116,7 @@ class DrainTests(WorkersTestCase, test_stopping.DrainTests):
         for pid in pids:
             os.kill(pid, signal.SIGTERM)
         await self.told_already()
-        for connection in self.asked:
-            connection.write(chunk(COMPLETED) + END)
-        for client in clients.values():
-            await client.closed
-            self.assertIn(b"data: [DONE]", client.received)
+        await self.finish(clients.values())
         self.assertEqual(await self.ended(service), 0)
 
     async def test_ctrl_c_reaches_the_workers_too_and_means_nothing_to_them(self) -> None:
@@ -124,11 +125,7 @@ class DrainTests(WorkersTestCase, test_stopping.DrainTests):
         for worker in clients:
             os.kill(self.pid(service, worker), signal.SIGINT)
         await self.told(service, signal.SIGINT)
-        for connection in self.asked:
-            connection.write(chunk(COMPLETED) + END)
-        for client in clients.values():
-            await client.closed
-            self.assertIn(b"data: [DONE]", client.received)
+        await self.finish(clients.values())
         self.assertEqual(await self.ended(service), 0)
 
     async def told_already(self) -> None:
@@ -250,11 +247,7 @@ class DeathTests(WorkersTestCase):
         probe = Probe(self.bridge)
         while probe.connects():
             await self.turns(20)
-        for connection in self.asked:
-            connection.write(chunk(COMPLETED) + END)
-        for client in clients.values():
-            await client.closed
-            self.assertIn(b"data: [DONE]", client.received)
+        await self.finish(clients.values())
         while any(map(_runs, pids)):
             await self.turns(20)
 
