@@ -13,8 +13,10 @@ from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
+
+    from twisted.internet.defer import Deferred
 
     from oaiproxy.api.request import ApiRequest, PortKind
     from oaiproxy.models import Catalogue
@@ -119,3 +121,37 @@ class IExchangeObserver(Interface):
         @param record: ``timestamp`` (ISO 8601, UTC), ``port``, ``exchange``, ``direction`` and ``payload``; secrets are
             masked already.
         """
+
+
+class IStateStore(Interface):
+    """Keeps what outlives an exchange: small values for a while, and counts.
+
+    Whoever uses one has to be able to do without: what was put may be gone at any time, and any method may fail with
+    `oaiproxy.store.StoreUnavailable`, soon rather than late.  Keys are names for the store alone, from 1 to 200 bytes
+    that tell nothing of a client.  Values may be as sensitive as a conversation: a store that others can read keeps them
+    encrypted.
+    """
+
+    def get(keys: Sequence[bytes]) -> Deferred[list[bytes | None]]:
+        """The values of some keys, in their order; None for those that are not there, or not any more."""
+
+    def put(entries: Mapping[bytes, bytes], seconds: float) -> Deferred[None]:
+        """Keep some values, in place of what was there.
+
+        @param seconds: for how long, at most.
+        """
+
+    def forget(keys: Sequence[bytes]) -> Deferred[None]:
+        """Let go of some values; of keys that are not there nothing is said."""
+
+    def add(amounts: Mapping[bytes, int], seconds: float) -> Deferred[list[int]]:
+        """Add to some counts, each at once for all who share the store.
+
+        @param amounts: the key of each count -> what is added to it, which may be 0 or less.  A count that is not there
+            is 0.
+        @param seconds: for how long a count is kept from the time it began.
+        @return: the counts after that, in the order of `amounts`.
+        """
+
+    def close() -> Deferred[None]:
+        """Let go of connections and files, after what was begun."""

@@ -1,0 +1,7 @@
+"""What goes wrong with a store."""
+
+from __future__ import annotations
+
+
+class StoreUnavailable(Exception):
+    """A store cannot be reached, or does not answer in time; its message names the store and the reason, no secret."""
