@@ -43,15 +43,19 @@ class Downstream:
         self._clock = clock
         self._traffic = traffic
 
-    def head(self, status: int, headers: Pairs, phrase: bytes | None = None) -> None:
-        """Send the head."""
+    def head(self, status: int, headers: Pairs, body: bytes = b"", phrase: bytes | None = None) -> None:
+        """Send the head.
+
+        @param body: what of the body is there already; the head goes out now also where that is nothing.
+        """
         self.started = True
         self.last = self._clock.seconds()
         write_head(self._request, status, headers, phrase)
-        # the client learns the head now, not with the first piece of the body
-        self._request.write(b"")
+        self._request.write(body)
         if self._traffic is not None:
             self._traffic.downstream_response(status, headers)
+            if body:
+                self._traffic.downstream_chunk(body)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""

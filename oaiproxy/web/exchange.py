@@ -191,7 +191,14 @@ class Exchange:
             headers += [(name, value) for name, value in answer.headers if name.lower() == b"content-length"]
         elif answer.length is not None and answer.status not in (204, 304):
             headers.append((b"Content-Length", b"%d" % answer.length))
-        self._client.head(answer.status, headers, answer.phrase)
+        whole = answer.whole()
+        if whole is not None:
+            if self._traffic is not None and whole:
+                self._traffic.upstream_chunk(whole)
+            self._client.head(answer.status, headers, whole, answer.phrase)
+            self._client.finish()
+            return
+        self._client.head(answer.status, headers, phrase=answer.phrase)
         end = None
         if answer.until_close and 200 <= answer.status < 300:
             end = stream_end(outgoing.target, answer.header(b"content-type"))
@@ -208,7 +215,8 @@ class Exchange:
             raise ApiError(
                 f"The upstream {answer.upstream} refused this request ({answer.status}).", status=answer.status
             ) from None
-        self._client.head(answer.status, [*for_client_changed(answer.headers), *self._client.extra], answer.phrase)
+        headers = [*for_client_changed(answer.headers), *self._client.extra]
+        self._client.head(answer.status, headers, phrase=answer.phrase)
         await self._copy(answer, lambda data: masker.feed(unpack(data)))
         unpack.end()
         self._client.write(masker.end())
@@ -233,10 +241,6 @@ class Exchange:
                 traffic.upstream_chunk(data)
                 plain(data)
 
-        whole = answer.whole()
-        if whole is not None:
-            receive(whole)
-            return
         body = UpstreamBody(answer, receive, self._port.clock, self._port.settings.timeouts.idle)
         self._client.flow_from(body)
         try:

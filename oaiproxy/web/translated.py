@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.logger import Logger
@@ -115,11 +115,11 @@ class TranslatedAnswer:
             self._arriving.clear()
             await self._all_parts()
 
-    async def _all_parts(self) -> None:
+    def _all_parts(self) -> Awaitable[None]:
         """Send every request at once; where one fails, none of the others goes on."""
-        if len(self._requests) == 1:
-            await self._part(0)
-            return
+        return self._part(0) if len(self._requests) == 1 else self._together()
+
+    async def _together(self) -> None:
         parts = [Deferred.fromCoroutine(self._part(part)) for part in range(len(self._requests))]
         try:
             await gatherResults(parts, consumeErrors=True)
@@ -174,20 +174,23 @@ class TranslatedAnswer:
             if joint.over(part) and (arriving := self._arriving.get(part)) is not None:
                 arriving.drop() if joint.cut_short(part) else arriving.drain()
 
-        await self._read(answer, receive, log, part)
+        more = self._read(answer, receive, log, part)
+        if more is not None:
+            await more
         if not joint.over(part):
             unpack.end()
             if end is not None:
                 end.check(answer.upstream)
             self._give(joint.end(part))
 
-    async def _read(
+    def _read(
         self, answer: UpstreamAnswer, receive: Callable[[bytes], None], log: ExchangeLog | None, part: int | None = None
-    ) -> None:
+    ) -> Deferred[None] | None:
         """Let the body of an answer come, all of it or until there is no use in more of it.
 
         @param receive: gets the pieces of it.
         @param part: the number of the request that it answers, where `receive` may find that there is no use in more.
+        @return: fires then; None where all of it was there already.
         """
         if log is not None:
             plain, told = receive, log.upstream_chunk
@@ -200,7 +203,7 @@ class TranslatedAnswer:
         if whole is not None:
             if whole:
                 receive(whole)
-            return
+            return None
 
         body = UpstreamBody(answer, receive, self._port.clock, self._port.settings.timeouts.idle)
         if part is not None:
@@ -209,7 +212,7 @@ class TranslatedAnswer:
             self._bodies = UpstreamBodies()
             self._client.flow_from(self._bodies)
         self._bodies.add(body)
-        await body.done
+        return body.done
 
     async def _error_body(
         self, answer: UpstreamAnswer, unpack: Callable[[bytes], bytes], log: ExchangeLog | None
@@ -224,7 +227,9 @@ class TranslatedAnswer:
                 pieces.append(unpack(data)[: limit - size])
                 size += len(pieces[-1]) or len(data)
 
-        await self._read(answer, receive, log)
+        more = self._read(answer, receive, log)
+        if more is not None:
+            await more
         whole, masker = b"".join(pieces), self._port.keys.refusal_masker(answer.status)
         return whole if masker is None else masker.feed(whole) + masker.end()
 
@@ -232,32 +237,30 @@ class TranslatedAnswer:
 
     def _give(self, data: bytes) -> None:
         """Send a piece of the client's stream, or hold it until upstream has accepted the request."""
-        client = self._client
-        if not client.started:
+        if self._client.started:
             if data:
-                self._pieces.append(data)
-            if not (self._stream and self._joint.accepted):
-                return
-            data = self._start_stream()
+                self._client.write(data)
+            return
         if data:
-            client.write(data)
+            self._pieces.append(data)
+        if self._stream and self._joint.accepted:
+            self._begin(STREAM_HEADERS)
 
-    def _start_stream(self) -> bytes:
-        """Send the head of a stream, and return what was held back."""
-        self._head(STREAM_HEADERS)
+    def _begin(self, headers: Pairs) -> None:
+        """Send the head, and with it what was held back.
+
+        @param headers: what it says of the body.
+        """
+        self._accepted()
         held = b"".join(self._pieces)
         self._pieces.clear()
-        return held
-
-    def _head(self, headers: Pairs) -> None:
-        self._accepted()
         answer = self._as_is
         if answer is None:
-            self._client.head(200, [*self._client.extra, *self._headers, *headers])
+            self._client.head(200, [*self._client.extra, *self._headers, *headers], held)
             return
         length = [(name, value) for name, value in headers if name == b"Content-Length" and answer.status != 204]
         self._client.head(
-            answer.status, [*for_client_changed(answer.headers), *self._client.extra, *length], answer.phrase
+            answer.status, [*for_client_changed(answer.headers), *self._client.extra, *length], held, answer.phrase
         )
 
     def _end(self) -> None:
@@ -265,9 +268,8 @@ class TranslatedAnswer:
         if client.gone:
             return
         if not client.started:
-            body = b"".join(self._pieces)
-            self._head(((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))))
-            client.write(body)
+            length = sum(map(len, self._pieces))
+            self._begin(((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % length)))
         client.finish()
 
     def _keep_alive(self) -> None:
@@ -280,6 +282,8 @@ class TranslatedAnswer:
         data = self._joint.keepalive() if self._form is KeepaliveForm.CHUNK else _COMMENT
         if not data:
             return
-        if not client.started:
-            data = self._start_stream() + data
-        client.write(data)
+        if client.started:
+            client.write(data)
+        else:
+            self._pieces.append(data)
+            self._begin(STREAM_HEADERS)
