@@ -94,6 +94,8 @@ class ChunkSink:
         delta: JsonObject = {"annotations": ending.citations} if ending.citations else {}
         if ending.files:
             delta["file_annotations"] = ending.files
+        if ending.reasoning_details:
+            delta["reasoning_details"] = ending.reasoning_details
         self._out.append(self._encoder.delta(delta, ending.reason, ending.extra))
         if self._plan.include_usage:
             # a client that asked for this chunk waits for it, whether or not upstream counted

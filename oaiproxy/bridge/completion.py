@@ -97,6 +97,8 @@ class CompletionSink:
             message["reasoning" if own else "reasoning_content"] = "".join(self._reasoning)
         if ending.files:
             message["file_annotations"] = ending.files
+        if ending.reasoning_details:
+            message["reasoning_details"] = ending.reasoning_details
         if self._images:
             message["images"] = self._images
         if self._calls and self._plan.legacy_functions:

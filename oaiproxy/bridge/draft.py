@@ -12,7 +12,7 @@ from oaiproxy.bridge.names import ToolNames
 from oaiproxy.bridge.notes import Notes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from oaiproxy.models import Capabilities
 
@@ -39,6 +39,7 @@ class Draft(msgspec.Struct):
     @ivar logprobs: the answer has to have log probabilities.
     @ivar max_tokens_field: the name under which the client set a limit on tokens.
     @ivar stop: the client's stop sequences.
+    @ivar kept: what goes back in place of assistant messages; None where no turns are kept.
     @ivar choices: how many answers the client wants.
     @ivar stream: the client wants chunks.
     @ivar include_usage: the client wants the usage chunk.
@@ -61,6 +62,7 @@ class Draft(msgspec.Struct):
     max_tokens_field: str = "max_completion_tokens"
     leave_out: frozenset[str] = frozenset()
     stop: tuple[str, ...] = ()
+    kept: Mapping[int, Sequence[dict[str, Any]]] | None = None
     choices: int = 1
     stream: bool = False
     include_usage: bool = False

@@ -8,7 +8,8 @@ same items; a turn more only adds to the end.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from oaiproxy.api.errors import BadRequest
 from oaiproxy.bridge.calls import Call, CallBook, made_up_id
 from oaiproxy.bridge.checks import as_array, as_object, as_string, member, missing, unsupported, wrong_type
+from oaiproxy.bridge.continuity.turns import CLIENT_CALLS, CLIENT_TEXT
 from oaiproxy.bridge.forms import form_names
 from oaiproxy.bridge.hybrid import NATIVE_CALLS, NATIVE_RESULTS, is_native, unfolded
 from oaiproxy.bridge.names import ToolNames, short_id
@@ -49,6 +51,7 @@ class History(msgspec.Struct, frozen=True):
     @ivar chained: upstream holds the earlier turns itself, so that a result's call may be there.
     @ivar think: summaries are shown as a ``<think>`` block, which comes back with the history.
     @ivar empty_messages: messages of users, systems and developers may be without content; they are left out.
+    @ivar kept: what goes back in place of assistant messages: their indexes -> the items that upstream gave.
     @ivar notes: collects warnings.
     """
 
@@ -58,6 +61,7 @@ class History(msgspec.Struct, frozen=True):
     chained: bool = False
     think: bool = False
     empty_messages: bool = False
+    kept: Mapping[int, Sequence[Item]] = msgspec.field(default_factory=dict)
     notes: Notes = msgspec.field(default_factory=Notes)
 
     @property
@@ -170,6 +174,7 @@ class _Translator:
                 param=f"{param}.audio",
                 code="unsupported_value",
             )
+        first = len(self._items)
         found = AssistantContent()
         found.read(message.get("content"), f"{param}.content")
         if message.get("refusal") is not None:
@@ -196,6 +201,39 @@ class _Translator:
             self._history.notes.add(f"moved images of {param} into a user message")
             self._items.append({"role": "user", "content": found.media})
         self._calls(index, message, param)
+        kept = self._history.kept.get(index)
+        if kept is not None and not speaker:
+            self._put_back(index, first, kept)
+
+    def _put_back(self, index: int, first: int, kept: Sequence[Item]) -> None:
+        """Put the items that upstream gave in place of those made of the client's words.
+
+        @param index: the message's.
+        @param first: where the latter begin.
+        @param kept: the items; the client's words agree with them.
+        """
+        made = self._items[first:]
+        calls = iter([item for item in made if item.get("type") in NATIVE_CALLS])
+        texts = [item for item in made if item.get("role") == "assistant"]
+        items: list[Item] = []
+        for item in kept:
+            if item["type"] == CLIENT_CALLS:
+                items += islice(calls, item["count"])
+            elif item["type"] == CLIENT_TEXT:
+                items += [{**text, **item, "type": "message"} for text in texts]
+            elif item["type"] in NATIVE_CALLS:
+                own = next(calls, None)
+                if own is None or (own["type"], own["call_id"]) != (item["type"], item["call_id"]):
+                    return  # the id was used before, or the tool is another one now: results would go astray
+                items.append({**own, **item})
+            else:
+                items.append(item)
+        # pictures are no item of the answer's that upstream takes
+        items += (item for item in made if item.get("role") == "user")
+        self._items[first:] = items
+        ends = [first + i for i, item in enumerate(items) if item.get("type") in NATIVE_CALLS]
+        if ends:
+            self._last_call_of[index] = ends[-1]
 
     def _calls(self, index: int, message: Mapping[str, Any], param: str) -> None:
         calls = _listed(message, "tool_calls", param)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
 from oaiproxy.api.chat import ReasoningField
 from oaiproxy.api.notes import Note
+from oaiproxy.api.request import JsonObject
 
 
 class AnswerPlan(msgspec.Struct, frozen=True):
@@ -28,6 +30,8 @@ class AnswerPlan(msgspec.Struct, frozen=True):
     @ivar choices: how many answers the client wants; each is a request of its own.
     @ivar model: the model that was asked for upstream; it stands in an answer where the upstream does not say its own.
     @ivar created: Unix time in seconds, in an answer where the upstream does not say it.
+    @ivar keep: is given the items of a finished answer (`oaiproxy.bridge.slots.Slots`), and returns what the client is
+        to carry of them.
     """
 
     stream: bool = False
@@ -44,6 +48,7 @@ class AnswerPlan(msgspec.Struct, frozen=True):
     choices: int = 1
     model: str = ""
     created: int = 0
+    keep: Callable[[Any], list[JsonObject]] | None = None
 
     @property
     def asks_stream(self) -> bool:

@@ -6,9 +6,9 @@ handled as the table in `oaiproxy.bridge.fields` says: carried as it is, or left
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -84,6 +84,7 @@ def translate(
     strict: bool = False,
     empty_messages: bool = False,
     created: int = 0,
+    kept: Mapping[int, Sequence[dict[str, Any]]] | None = None,
 ) -> Translation:
     """Translate a chat request.
 
@@ -96,12 +97,15 @@ def translate(
         a transform.
     @param empty_messages: leave out messages without content rather than refuse them as Chat does.
     @param created: Unix time in seconds, for an answer whose upstream does not say it.
+    @param kept: the indexes of assistant messages -> the items that go back in their place (see
+        `oaiproxy.bridge.continuity`).  None where no turns are kept: then upstream is not asked for what makes that
+        possible.
     @return: the body for ``POST /v1/responses``, the plan for the answer, and the translation's own notes (those of
         the request itself are not repeated).
     @raise BadRequest: the request cannot be translated; ``param`` names the field in the client's words.
     """
     draft = Draft(request.json, request.added, capabilities, reasoning_field, leave_out=request.leave_out)
-    draft.empty_messages = empty_messages
+    draft.empty_messages, draft.kept = empty_messages, kept
     try:
         for step in STEPS:
             if step.always or not draft.given.keys().isdisjoint(step.reads):
@@ -164,6 +168,9 @@ MAX_CHOICES = 128
 #: As many stop sequences Chat Completions takes (schema ``StopConfiguration``).
 MAX_STOPS = 4
 
+#: How ``include`` asks for reasoning that can be given back.
+ENCRYPTED = "reasoning.encrypted_content"
+
 _STREAM_FLAGS = frozenset(form_names("stream_options"))
 
 
@@ -193,6 +200,7 @@ def _conversation(draft: Draft) -> None:
             chained=chained,
             think=draft.reasoning_field is ReasoningField.THINK,
             empty_messages=draft.empty_messages,
+            kept=draft.kept or {},
             notes=draft.notes,
         )
         draft.body["input"] = input_items(messages, history, where)
@@ -234,6 +242,15 @@ def _delivery(draft: Draft) -> None:
             param="background",
             code="unsupported_value",
         )
+
+
+def _reasoning_back(draft: Draft) -> None:
+    """Ask for reasoning in the form in which it can be given back, where turns are kept."""
+    if draft.kept is None or draft.effort == "none" or "include" in draft.leave_out:
+        return
+    include: list[str] = draft.body.setdefault("include", [])
+    if ENCRYPTED not in include:
+        include.append(ENCRYPTED)
 
 
 def _choices(draft: Draft) -> None:
@@ -328,6 +345,7 @@ STEPS = (
     Step(("response_format", "verbosity", "text"), translate_format),
     Step(("user", "safety_identifier"), _identity),
     Step(("store", "stream", "stream_options", "background"), _delivery, always=True),
+    Step((), _reasoning_back, always=True),
 )
 
 #: The fields that the steps handle; all others are the table's.

@@ -30,6 +30,7 @@ class Ending(msgspec.Struct, frozen=True):
     @ivar files: annotations that Chat has no form for, in Responses' own.
     @ivar usage: Chat's usage, or None where upstream gave none.
     @ivar extra: further fields of the answer: ``service_tier``, ``moderation``.
+    @ivar reasoning_details: what the client is to carry to its next request.
     """
 
     reason: FinishReason
@@ -38,6 +39,7 @@ class Ending(msgspec.Struct, frozen=True):
     usage: JsonObject | None = None
     extra: JsonObject = msgspec.field(default_factory=dict)
     metadata: JsonObject | None = None
+    reasoning_details: list[JsonObject] = msgspec.field(default_factory=list)
 
 
 class Sink(CallSink, Protocol):

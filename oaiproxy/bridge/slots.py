@@ -68,6 +68,8 @@ class Slot:
     @ivar raw: whether its reasoning is the model's own text (open models) and not a summary; None while unknown.
     @ivar thoughts: the model's own text, as far as it went to the client.
     @ivar call: the client's call that it is.
+    @ivar item: the whole of it, as its end said; None where only pieces came.
+    @ivar shown: how many calls the client was shown for it at its end.
     """
 
     __slots__ = (
@@ -77,6 +79,7 @@ class Slot:
         "closed",
         "id",
         "index",
+        "item",
         "kind",
         "matched",
         "name",
@@ -84,6 +87,7 @@ class Slot:
         "raw",
         "refused",
         "shared",
+        "shown",
         "thoughts",
     )
 
@@ -102,6 +106,8 @@ class Slot:
         self.raw: bool | None = None
         self.thoughts: list[str] = []
         self.call: ToolCall | None = None
+        self.item: JsonObject | None = None
+        self.shown = 0
 
     def part(self, index: int) -> Part:
         """The part at `index`."""

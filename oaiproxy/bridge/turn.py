@@ -249,16 +249,22 @@ class Turn:
         self._complete(self.slots.of_done(index, item), item)
 
     def _complete(self, slot: Slot, item: JsonObject) -> None:
+        if slot.item is None:
+            # what comes first is the item's own end: of its reasoning the terminal event has another form (R5)
+            slot.item = item
         if slot.kind is Kind.MESSAGE:
             self._complete_message(slot, item)
         elif slot.kind is Kind.REASONING:
             self._complete_reasoning(slot, item)
         elif slot.closed:
             return
-        elif slot.kind is Kind.CALL:
-            self.call(slot).close(item, item.get("status") != "incomplete")
         else:
-            self._complete_other(slot, item)
+            known = self._calls.count
+            if slot.kind is Kind.CALL:
+                self.call(slot).close(item, item.get("status") != "incomplete")
+            else:
+                self._complete_other(slot, item)
+            slot.shown = self._calls.count - known
         slot.closed = True
 
     def _complete_message(self, slot: Slot, item: JsonObject) -> None:
@@ -345,6 +351,7 @@ class Turn:
                 slot.call.close({}, status == "completed")
         self._pause()
         self.finished = True
+        keep = self.plan.keep
         self._sink.finish(
             Ending(
                 self._finish_reason(status, response.incomplete_details),
@@ -352,6 +359,8 @@ class Turn:
                 chat_usage(response.usage),
                 chat_extra(response.service_tier, response.moderation),
                 chat_metadata(response.metadata),
+                # what was cut at a stop sequence is not what upstream said
+                reasoning_details=keep(self.slots) if keep is not None and not self.stopped else [],
             )
         )
 

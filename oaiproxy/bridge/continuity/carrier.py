@@ -1,0 +1,125 @@
+"""Turns that the client itself carries: ``reasoning_details`` of an assistant's message.
+
+The form is the one that OpenRouter made a convention of: entries of the types ``reasoning.encrypted`` (``data`` is
+upstream's blob) and ``reasoning.summary``, ``format`` ``openai-responses-v1``, ``index`` the item's place in the
+answer.  What else a chat message cannot say goes as an entry of its own with the whole item.  Every entry's ``id`` says
+for whom it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from oaiproxy.api.request import JsonObject
+from oaiproxy.bridge.continuity.conversation import DIGEST, SaidTurn
+from oaiproxy.bridge.continuity.turns import (
+    CLIENT_CALLS,
+    CLIENT_TEXT,
+    FORM,
+    PLAIN_CALLS,
+    Item,
+    KeptTurn,
+    Scope,
+    is_extraordinary,
+)
+from oaiproxy.bridge.items import ITEMS
+
+_FORMAT = "openai-responses-v1"
+_ENCRYPTED, _SUMMARY, _ITEM = "reasoning.encrypted", "reasoning.summary", "reasoning.item"
+
+#: What the two common types of entry can say of an item.
+_PLAIN_REASONING = {"type", "summary", "encrypted_content"}
+
+#: More items than any answer has.
+_LONGEST = 4096
+
+#: Items that the message itself says.
+_SAID = PLAIN_CALLS | {CLIENT_CALLS}
+
+
+def carrier_id(scope: Scope) -> str:
+    """What says for whom something was made, and tells nothing of them."""
+    digest = hashlib.blake2b(scope.tenant, digest_size=DIGEST, person=b"oaiproxy carried")
+    digest.update(b"%b\n%b" % (scope.account, scope.model.encode()))
+    return "oaiproxy_" + digest.hexdigest()
+
+
+def details(turn: KeptTurn, scope: Scope) -> list[JsonObject]:
+    """The ``reasoning_details`` for a turn: what of it the message beside them does not say."""
+    id = carrier_id(scope)
+    found: list[JsonObject] = []
+    several = sum(item["type"] == "message" for item in turn.items) > 1
+    for index, item in enumerate(turn.items):
+        common = {"id": id, "format": _FORMAT, "index": index}
+        if item["type"] == "reasoning" and item.keys() == _PLAIN_REASONING:
+            texts = [part.get("text", "") for part in item["summary"] if isinstance(part, dict)]
+            found += [{"type": _SUMMARY, "summary": text, **common} for text in texts]
+            found.append({"type": _ENCRYPTED, "data": item["encrypted_content"], **common})
+        elif item["type"] == "message" and not several:
+            if "phase" in item:
+                found.append({"type": _ITEM, "item": {"type": CLIENT_TEXT, "phase": item["phase"]}, **common})
+        elif item["type"] not in _SAID or is_extraordinary(item):
+            found.append({"type": _ITEM, "item": item, **common})
+    return found
+
+
+def carried(said: SaidTurn, scope: Scope, *, own_account: bool) -> KeptTurn | None:
+    """The turn that a client carries.
+
+    @param said: the client's message.
+    @param scope: whose request it is.
+    @param own_account: the client has an account of its own upstream, which can read only its own reasoning: what
+        others than this proxy made is taken, too.
+    @return: None where there is none, or it was made for others.
+    """
+    id = carrier_id(scope)
+    at: dict[int, Item] = {}
+    for entry in said.carried:
+        index = entry.get("index")
+        if not isinstance(index, int) or not 0 <= index < _LONGEST or entry.get("format") != _FORMAT:
+            return None
+        if entry.get("id") != id and (not own_account or str(entry.get("id")).startswith("oaiproxy_")):
+            return None
+        _take(at, index, entry)
+    if not at or not all(map(_is_whole, at.values())):
+        return None
+    return KeptTurn(FORM, scope.account, scope.model, said.prefix, list(_in_place(at, said)))
+
+
+def _take(at: dict[int, Item], index: int, entry: Mapping[str, Any]) -> None:
+    match entry:
+        case {"type": "reasoning.item", "item": {"type": str(kind)} as item} if kind == CLIENT_TEXT or kind in ITEMS:
+            at[index] = dict(item)
+        case {"type": "reasoning.encrypted", "data": str(data)}:
+            _reasoning(at, index)["encrypted_content"] = data
+        case {"type": "reasoning.summary", "summary": str(text)}:
+            _reasoning(at, index)["summary"].append({"type": "summary_text", "text": text})
+
+
+def _reasoning(at: dict[int, Item], index: int) -> Item:
+    return at.setdefault(index, {"type": "reasoning", "summary": []})
+
+
+def _is_whole(item: Item) -> bool:
+    if item["type"] in PLAIN_CALLS:
+        return isinstance(item.get("call_id"), str)
+    return item["type"] != "reasoning" or "encrypted_content" in item or "content" in item
+
+
+def _in_place(at: Mapping[int, Item], said: SaidTurn) -> Iterator[Item]:
+    """What is carried, in the order of the answer; what is not is the message's own: its text, then its calls."""
+    carried = list(at.values())
+    own: list[Item] = []
+    if said.text and not any(item["type"] in ("message", CLIENT_TEXT) for item in carried):
+        own.append({"type": CLIENT_TEXT})
+    calls = sum(item["type"] in PLAIN_CALLS for item in carried)
+    calls += sum(item["count"] for item in carried if item["type"] == CLIENT_CALLS)
+    own += [{"type": CLIENT_CALLS, "count": 1}] * (len(said.calls) - calls)
+    left = iter(own)
+    for index in range(max(at) + 1):
+        item = at[index] if index in at else next(left, None)
+        if item is not None:
+            yield item
+    yield from left

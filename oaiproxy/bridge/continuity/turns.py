@@ -1,0 +1,252 @@
+"""A turn of the model's as it is kept: the items that upstream gave, ready to be given back."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from oaiproxy.bridge.continuity.conversation import DIGEST, SaidTurn, squeezed
+from oaiproxy.bridge.items import ITEMS, Place, place_of
+from oaiproxy.bridge.slots import Kind, Slot
+
+#: An output item, as JSON.
+Item = dict[str, Any]
+
+#: The form of a kept turn; one of another form is as good as none.
+FORM = 1
+
+#: What stands in a turn for calls that the client makes in another form than upstream's: its own words are sent for
+#: those, ``count`` of them.
+CLIENT_CALLS = "oaiproxy.calls"
+
+#: What stands in a turn for the client's own text, as the only message of the turn; it may have a ``phase``.
+CLIENT_TEXT = "oaiproxy.text"
+
+#: Calls that go back as they came.
+PLAIN_CALLS = frozenset({"function_call", "custom_tool_call"})
+
+#: Items whose ``status`` tells upstream nothing; of those that upstream ran itself the schema demands it.
+_WITHOUT_STATUS = frozenset({"message", "reasoning", *PLAIN_CALLS})
+
+#: What a translation of the client's own words would give as well.
+_ORDINARY = frozenset({"message", CLIENT_CALLS, *PLAIN_CALLS})
+
+#: Fields of such items that it would not give.
+_EXTRAORDINARY = ("phase", "namespace", "caller")
+
+
+#: The date of a snapshot at the end of a model's name.
+_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$", re.ASCII)
+
+
+def family(model: str) -> str:
+    """What a model has in common with those that can read its reasoning: all but the date of its snapshot."""
+    return _DATE.sub("", model)
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """For whom turns are kept, and for what.
+
+    @ivar tenant: stands for whoever asks; nobody else finds the turn.
+    @ivar account: stands for the upstream's account: it alone can read its reasoning.
+    @ivar model: the `family` of the model: others cannot read its reasoning.
+    """
+
+    tenant: bytes
+    account: bytes
+    model: str
+
+
+class KeptTurn(msgspec.Struct, frozen=True, array_like=True):
+    """What a response was.
+
+    @ivar form: the number of this form.
+    @ivar account: whose reasoning it is; see `Scope`.
+    @ivar model: which model's.
+    @ivar prefix: stands for the conversation that it was an answer to.
+    @ivar items: its items in order, without ids and null fields; the last one is no reasoning.
+    """
+
+    form: int
+    account: bytes
+    model: str
+    prefix: bytes
+    items: list[Item]
+
+    @property
+    def text(self) -> str:
+        """What it says, as it is compared."""
+        return squeezed("".join(_texts(self.items)))
+
+    @property
+    def call_id(self) -> str | None:
+        """The id of its first call; None where it has none that the client knows by its id."""
+        return next((item["call_id"] for item in self.items if item["type"] in PLAIN_CALLS), None)
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether the client has to answer calls of it."""
+        return any(item["type"] in PLAIN_CALLS or item["type"] == CLIENT_CALLS for item in self.items)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether its text is known, and not the client's to say."""
+        return all(item["type"] != CLIENT_TEXT for item in self.items)
+
+    def encoded(self) -> bytes:
+        """Bytes of which `decoded` makes the turn."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def decoded(cls, data: bytes) -> KeptTurn | None:
+        """The turn, or None where the bytes are none of this form."""
+        try:
+            turn = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return turn if turn.form == FORM else None
+
+    def key(self, tenant: bytes) -> bytes:
+        """By what it is found; see `turn_key`."""
+        call_id = self.call_id
+        return _key(tenant, b"call", call_id.encode()) if call_id else _text_key(tenant, self.text, self.prefix)
+
+
+_decode = msgspec.msgpack.Decoder(KeptTurn).decode
+
+
+def turn_key(tenant: bytes, said: SaidTurn) -> bytes | None:
+    """By what an assistant's turn of a history is found: the id of its first call, or else its text and what was said
+    before it.
+
+    @return: None where it says nothing.
+    """
+    for call in said.calls:
+        if call.id:
+            return _key(tenant, b"call", call.id.encode("utf-8", "surrogatepass"))
+    return _text_key(tenant, said.text, said.prefix) if said.text else None
+
+
+def _text_key(tenant: bytes, text: str, prefix: bytes) -> bytes:
+    return _key(tenant, b"text", prefix, text.encode("utf-8", "surrogatepass"))
+
+
+def _key(tenant: bytes, *parts: bytes) -> bytes:
+    digest = hashlib.blake2b(tenant, digest_size=DIGEST, person=b"oaiproxy turn")
+    for part in parts:
+        digest.update(b"%d:%b" % (len(part), part))
+    return b"turn:" + digest.hexdigest().encode()
+
+
+def kept_turn(slots: Iterable[Slot], scope: Scope, prefix: bytes) -> KeptTurn | None:
+    """A finished response as a turn to keep.
+
+    @param slots: its items, with what became of them.
+    @param prefix: stands for the conversation that it answers.
+    @return: None where the client's own words will do as well, or where it is not whole.
+    """
+    known = list(slots)
+    if all(slot.index is not None for slot in known):
+        known.sort(key=lambda slot: slot.index or 0)
+    items: list[Item] = []
+    for slot in known:
+        found = _kept_item(slot)
+        if found is None:
+            return None
+        items += found
+    items = _without_idle_reasoning(items)
+    if not any(item["type"] not in _ORDINARY or is_extraordinary(item) for item in items) and not _is_several(items):
+        return None
+    return KeptTurn(FORM, scope.account, scope.model, prefix, items)
+
+
+def is_extraordinary(item: Mapping[str, Any]) -> bool:
+    """Whether an item says something that a chat message has no field for."""
+    return any(name in item for name in _EXTRAORDINARY)
+
+
+def _is_several(items: Sequence[Item]) -> bool:
+    """Whether there are messages whose order among the items a chat message does not tell."""
+    return len([item for item in items if item["type"] == "message"]) > 1
+
+
+def _kept_item(slot: Slot) -> list[Item] | None:
+    """What is kept of an item: nothing, one item, or what stands for the client's calls.
+
+    @return: None where the turn cannot be kept for it.
+    """
+    item = slot.item
+    if item is None:
+        # only pieces of it came; without thoughts a turn is whole, without its words it is not
+        return [] if slot.kind is Kind.REASONING else None
+    kind = item["type"]
+    if slot.kind is Kind.REASONING:
+        readable = isinstance(item.get("encrypted_content"), str) or item.get("content")
+        return [_cleaned(item)] if readable and item.get("status") != "incomplete" else []
+    if slot.kind is Kind.CALL:
+        if item.get("status") == "incomplete" or slot.call is None:
+            return None
+        if slot.call.index is not None and isinstance(item.get("call_id"), str):
+            return [_cleaned(item)]
+        return [_client_calls(slot.shown)] if slot.shown else None
+    if place_of(item) is Place.LOCAL_CALL:
+        # a call that nobody answers is refused
+        return [_client_calls(slot.shown)] if slot.shown else ([] if "call_id" not in item else None)
+    # the schema knows nothing else as input; an approval that was asked for cannot be given
+    return [_cleaned(item)] if kind in ITEMS and place_of(item) is not Place.NOTICE else []
+
+
+def _client_calls(count: int) -> Item:
+    return {"type": CLIENT_CALLS, "count": count}
+
+
+def _cleaned(item: Mapping[str, Any]) -> Item:
+    """An output item as an input item: without what only an answer has."""
+    kind = item["type"]
+    made = {
+        key: value
+        for key, value in item.items()
+        if value is not None and key != "id" and not (key == "status" and kind in _WITHOUT_STATUS)
+    }
+    if kind == "message":
+        made["role"] = "assistant"
+        content = made.get("content")
+        if isinstance(content, list):
+            made["content"] = [_cleaned_part(part) for part in content if isinstance(part, dict)]
+    elif kind == "reasoning":
+        made.setdefault("summary", [])  # which upstream wants to see, even empty
+    elif kind == "function_call" and not made.get("arguments"):
+        made["arguments"] = "{}"
+    return made
+
+
+def _cleaned_part(part: Mapping[str, Any]) -> Item:
+    # log probabilities are many times the text, and tell upstream nothing
+    return {key: [] if key == "logprobs" else value for key, value in part.items() if value is not None}
+
+
+def _without_idle_reasoning(items: list[Item]) -> list[Item]:
+    """Without reasoning of which nothing came any more: what has to follow it is refused to be missing."""
+    last_call = max((i for i, item in enumerate(items) if item["type"] in (*PLAIN_CALLS, CLIENT_CALLS)), default=-1)
+    end = last_call + 1 if last_call >= 0 else len(items)
+    kept = items[:end] + [item for item in items[end:] if item["type"] != "reasoning"]
+    while kept and kept[-1]["type"] == "reasoning":
+        kept.pop()
+    return kept
+
+
+def _texts(items: Iterable[Item]) -> Iterable[str]:
+    for item in items:
+        if item["type"] != "message":
+            continue
+        content = item.get("content")
+        if isinstance(content, str):
+            yield content
+        for part in content if isinstance(content, list) else ():
+            text = part.get("refusal" if part.get("type") == "refusal" else "text")
+            if isinstance(text, str):
+                yield text
