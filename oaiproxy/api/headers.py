@@ -72,14 +72,15 @@ END_TO_END = frozenset(
 #: Where a client's key may come in beside ``Authorization``, the one that wins first (Xcode sends ``x-api-key``,
 #: clients of Azure send ``api-key``).
 KEY_FIELDS = (b"x-api-key", b"api-key")
+_KEY_FIELDS = frozenset(KEY_FIELDS)
 
 #: In a request: what the HTTP client sets by itself, what the proxy has answered already, and who sent the request.
 _NOT_UPSTREAM = HOP_BY_HOP | {b"content-length", b"expect", b"forwarded", b"host", b"x-forwarded"}
 _NOT_UPSTREAM_PREFIXES = (b"x-forwarded-", b"x-oaiproxy-")
 
-#: In a request whose body is written anew: what described the old body, or asked for a part of an answer that is
-#: translated as a whole.
-_OF_THE_OLD_BODY = frozenset(
+#: In a request whose body is written anew, beside those: what described the old body, or asked for a part of an answer
+#: that is translated as a whole.
+_NOT_UPSTREAM_REWRITTEN = _NOT_UPSTREAM.union(
     (
         b"accept",
         b"accept-encoding",
@@ -102,8 +103,8 @@ _OF_THE_OLD_BODY = frozenset(
 
 _NOT_DOWNSTREAM = HOP_BY_HOP | {b"content-length"}
 
-#: In a request of JSON: what is said anew, or asks for a part of an answer that has to be seen as a whole.
-_OF_THE_ANSWER = frozenset((b"accept-encoding", b"content-type", b"if-range", b"range"))
+#: In a request of JSON, beside those: what is said anew, or asks for a part of an answer that has to be seen whole.
+_NOT_UPSTREAM_READABLE = _NOT_UPSTREAM | {b"accept-encoding", b"content-type", b"if-range", b"range"}
 
 #: In an answer: what is about the bytes of its body, which others take the place of.
 _OF_THE_BYTES = _NOT_DOWNSTREAM | {
@@ -179,7 +180,11 @@ def for_upstream(pairs: Iterable[Header], *, host: bytes) -> list[Header]:
     @param host: the upstream's ``Host``, with its port unless that is the scheme's own.
     @return: the fields, ``Host`` first (RFC 9110 section 7.2), all else in the order sent.
     """
-    return [(b"Host", safe_value(host)), *_with_authorization(_crossing(pairs, _NOT_UPSTREAM, _NOT_UPSTREAM_PREFIXES))]
+    return _upstream(pairs, host, _NOT_UPSTREAM)
+
+
+def _upstream(pairs: Iterable[Header], host: bytes, out: frozenset[bytes]) -> list[Header]:
+    return [(b"Host", safe_value(host)), *_with_authorization(_crossing(pairs, out, _NOT_UPSTREAM_PREFIXES))]
 
 
 def for_upstream_bridge(pairs: Iterable[Header], *, host: bytes, stream: bool) -> list[Header]:
@@ -189,7 +194,7 @@ def for_upstream_bridge(pairs: Iterable[Header], *, host: bytes, stream: bool) -
     @return: the fields, with ``Accept``, ``Accept-Encoding`` (the bridge reads the answer, so uncompressed) and
         ``Content-Type`` of the new request, and without those that described the old body.
     """
-    kept = [(name, value) for name, value in for_upstream(pairs, host=host) if name.lower() not in _OF_THE_OLD_BODY]
+    kept = _upstream(pairs, host, _NOT_UPSTREAM_REWRITTEN)
     kept += (
         (b"Accept", b"text/event-stream" if stream else b"application/json"),
         (b"Accept-Encoding", b"identity"),
@@ -221,8 +226,11 @@ def for_client_bridge(pairs: Iterable[Header]) -> list[Header]:
 
 def for_upstream_readable(pairs: Iterable[Header], *, host: bytes) -> list[Header]:
     """Like `for_upstream`, for a request of JSON whose answer the proxy has to read: whole, and uncompressed."""
-    kept = [(name, value) for name, value in for_upstream(pairs, host=host) if name.lower() not in _OF_THE_ANSWER]
-    return [*kept, (b"Accept-Encoding", b"identity"), (b"Content-Type", b"application/json")]
+    return [
+        *_upstream(pairs, host, _NOT_UPSTREAM_READABLE),
+        (b"Accept-Encoding", b"identity"),
+        (b"Content-Type", b"application/json"),
+    ]
 
 
 def for_client_changed(pairs: Iterable[Header]) -> list[Header]:
@@ -283,6 +291,8 @@ def _known(name: bytes) -> bytes:
 
 def _with_authorization(fields: list[tuple[bytes, bytes, bytes]]) -> list[Header]:
     """The fields with a key of `KEY_FIELDS` moved to ``Authorization``, if there is one and it holds no credentials."""
+    if _KEY_FIELDS.isdisjoint([lower for lower, _, _ in fields]):
+        return [(name, value) for _, name, value in fields]
     keys = {lower: value for lower, _, value in reversed(fields) if lower in KEY_FIELDS and _bare(value)}
     if not keys or any(lower == b"authorization" and _bare(value) for lower, _, value in fields):
         return [(name, value) for _, name, value in fields]

@@ -68,6 +68,20 @@ _USERINFO = re.compile(rb"\A((?:[a-z][a-z0-9+.-]*:)?//)[^/?#]*@", re.IGNORECASE)
 _PARAMETERS = re.compile(rb"([&;])")
 
 
+def shown_fields(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """Header fields as text, for who may see no secrets.
+
+    @return: names in lower case and values, in the order given; credentials are left out.
+    """
+    return tuple([(name, value.decode("latin-1")) for field, value in pairs if (name := _shown_name(field))])
+
+
+@lru_cache(maxsize=256)
+def _shown_name(name: bytes) -> str:
+    """The name of a header field in lower case; nothing where its value is a secret."""
+    return "" if is_secret_header(name) else name.decode("latin-1").lower()
+
+
 @lru_cache(maxsize=256)
 def is_secret_header(name: bytes) -> bool:
     """Whether the value of the header field `name` (or the query parameter) must never be shown.

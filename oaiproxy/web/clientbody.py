@@ -37,7 +37,7 @@ class ClientBody:
         self._limit: int | None = None
         self._ended = length == 0
         self._error: ApiError | None = None
-        self._collecting: Deferred[bytes] | None = None
+        self._collecting: Deferred[None] | None = None
         self._receive: Callable[[bytes], None] | None = None
         self._at_end: Callable[[], None] = lambda: None
         self._at_failure: Callable[[ApiError], None] = lambda error: None
@@ -80,7 +80,7 @@ class ClientBody:
             gathered, self._gathered = self._gathered, None
             self.data = gathered.getvalue()
             del gathered
-            collecting.callback(self.data)
+            collecting.callback(None)
         elif self._receive is not None and not self._held_back:
             self._at_end()
 
@@ -103,14 +103,16 @@ class ClientBody:
         if limit is not None and self.length is not None and self.length > limit:
             raise too_large(limit)
 
-    async def collect(self, limit: int | None) -> bytes:
-        """All of it, when it has come.
+    def collect(self, limit: int | None) -> Deferred[None] | None:
+        """Let all of it come into `data`.
 
         @param limit: how long it may be.
-        @raise ApiError: it is too long, or did not come.
+        @return: fires when it is there, and fails with an `ApiError` where it does not come; None where it is there
+            already.
+        @raise ApiError: it is too long, or will not come.
         """
         if self.data is not None:
-            return self.data
+            return None
         self.check(limit)
         if self._error is not None:
             raise self._error
@@ -121,7 +123,7 @@ class ClientBody:
             # it has come with its head, as most do
             self.data = b"".join(self._pieces)
             self._pieces.clear()
-            return self.data
+            return None
         # it grows in place, and gives what it holds away without a copy
         self._gathered = BytesIO()
         self._gathered.writelines(self._pieces)
@@ -130,9 +132,9 @@ class ClientBody:
         collecting = self._collecting
         self._wanted()
         self._changed()
-        return await collecting
+        return collecting
 
-    def _give_up(self, collecting: Deferred[bytes]) -> None:
+    def _give_up(self, collecting: Deferred[None]) -> None:
         self._collecting = None
         self.discard()
 

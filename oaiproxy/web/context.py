@@ -17,7 +17,7 @@ from oaiproxy.relay import UpstreamClient
 from oaiproxy.rules.route import own_models
 from oaiproxy.settings import Settings
 from oaiproxy.tools import ToolBox
-from oaiproxy.transforms import Pipeline
+from oaiproxy.transforms import Pipeline, TransformContext
 from oaiproxy.web.access import Keys
 from oaiproxy.web.exchanges import Exchanges
 
@@ -47,6 +47,7 @@ class PortContext:
     @ivar debug: whether the service's log has a line for each exchange.
     @ivar tools: the tools that the proxy runs itself; those that the port does not run are left out.
     @ivar keys: who may use the port, and which key goes upstream.
+    @ivar known: what request transforms may know.
     @ivar exchanges: those that run at the moment.
     """
 
@@ -62,6 +63,7 @@ class PortContext:
     debug: bool = False
     tools: ToolBox = field(default_factory=ToolBox)
     keys: Keys = field(init=False)
+    known: TransformContext = field(init=False)
     exchanges: Exchanges = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,3 +74,4 @@ class PortContext:
         object.__setattr__(self, "tools", self.tools.for_settings(self.settings.tools))
         object.__setattr__(self, "pipeline", self.pipeline.for_settings(self.settings))
         object.__setattr__(self, "models", self.models.with_models(own_models(self.settings.rules)))
+        object.__setattr__(self, "known", TransformContext(self.settings, self.models))

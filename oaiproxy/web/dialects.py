@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -48,8 +48,7 @@ class Call(msgspec.Struct, frozen=True):
     as_is: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CallContext:
+class CallContext(msgspec.Struct, frozen=True):
     """What a dialect may know beside the request.
 
     @ivar settings: the service's settings.
@@ -80,16 +79,19 @@ def is_strict(request: ApiRequest, settings: Settings) -> bool:
 
     @raise BadRequest: the client's `STRICT` is neither true nor false.
     """
-    said = [value.strip().lower() for name, value in request.headers if name == STRICT]
-    if not said:
+    said = None
+    for name, value in request.headers:
+        if name == STRICT:
+            said = value.strip().lower()
+    if said is None:
         return settings.strict
-    if said[-1] not in ("true", "false"):
+    if said not in ("true", "false"):
         raise BadRequest(
             f"The header {STRICT} has to be true or false. Leave it out for what the proxy was started with.",
             param=STRICT,
             code="invalid_value",
         )
-    return said[-1] == "true"
+    return said == "true"
 
 
 def chat_over_responses(request: ApiRequest, context: CallContext) -> Call:

@@ -105,7 +105,13 @@ class Exchange:
 
     async def _run(self) -> None:
         try:
-            await self._get_body()
+            try:
+                coming = self._get_body()
+                if coming is not None:
+                    await coming
+            finally:
+                if self._traffic is not None:
+                    self._tell_request(self._traffic)
             dialect = self._dialect
             if isinstance(dialect, Choice):
                 dialect = dialect.choose(self._request)
@@ -132,20 +138,19 @@ class Exchange:
             if self._port.debug:
                 self._tell_end()
 
-    async def _get_body(self) -> None:
-        """Wait for the request's body, but for one that is passed on as it comes.
+    def _get_body(self) -> Deferred[None] | None:
+        """Let the request's body come, but for one that is passed on as it comes.
 
-        @raise ApiError: it is too large, or did not come.
+        @return: fires when it is there; None where there is nothing to wait for.
+        @raise ApiError: it is too large, or will not come.
         """
+        return self._incoming.collect() if self._dialect is not None or not self._incoming.streams else None
+
+    def _tell_request(self, traffic: ExchangeLog) -> None:
         incoming = self._incoming
-        try:
-            if self._dialect is not None or not incoming.streams:
-                await incoming.collect()
-        finally:
-            if self._traffic is not None:
-                self._traffic.downstream_request(
-                    incoming.method.decode("latin-1"), self._request.uri, incoming.headers, incoming.in_memory()
-                )
+        traffic.downstream_request(
+            incoming.method.decode("latin-1"), self._request.uri, incoming.headers, incoming.in_memory()
+        )
 
     def _tell_end(self) -> None:
         """For the service's log; what a query or a body holds is the client's."""
@@ -263,26 +268,33 @@ class Exchange:
         repairs: list[Repair] = []
         while True:
             try:
-                await self._answer(dialect, repairs)
+                # nothing here holds on to the request while the answer comes
+                await self._translated(dialect, repairs).run()
                 return
             except ApiError as e:
-                found = self._repair(e)
-                if found is None:
+                repair = self._repaired(e)
+                if repair is None:
                     raise
-                repair, self._asked = found
-                self._log.info(
-                    "exchange {id}: upstream refused {name}, which the proxy added, for {model}; sending it again "
-                    "without: {error}",
-                    id=self.id,
-                    name=repair.name,
-                    model=self._asked.model,
-                    error=self._port.keys.masked(e.message, self._incoming.headers, self._request.uri),
-                )
                 repairs.append(repair)
 
-    async def _answer(self, dialect: Dialect, repairs: Sequence[Repair]) -> None:
-        # in a frame of its own, so that nothing here holds on to the request while the answer comes
-        await self._translated(dialect, repairs).run()
+    def _repaired(self, error: ApiError) -> Repair | None:
+        """Change the request so that upstream may take it after all.
+
+        @return: how it was changed, or None where that is not possible.
+        """
+        found = self._repair(error)
+        if found is None:
+            return None
+        repair, self._asked = found
+        self._log.info(
+            "exchange {id}: upstream refused {name}, which the proxy added, for {model}; sending it again without: "
+            "{error}",
+            id=self.id,
+            name=repair.name,
+            model=self._asked.model,
+            error=self._port.keys.masked(error.message, self._incoming.headers, self._request.uri),
+        )
+        return repair
 
     def _translated(self, dialect: Dialect, repairs: Sequence[Repair]) -> TranslatedAnswer:
         request, rounds, box = self._asked, None, self._port.tools

@@ -6,17 +6,18 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
+from twisted.internet.defer import Deferred
 
 from oaiproxy.api.check import CHECKED_PATHS, check_body
 from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.api.headers import for_upstream, for_upstream_bridge, for_upstream_readable
 from oaiproxy.api.loop import marked
 from oaiproxy.api.request import ApiRequest, Body, PortKind
-from oaiproxy.api.secrets import is_secret_header
+from oaiproxy.api.secrets import is_secret_header, shown_fields
 from oaiproxy.clients import ClientProfile, ErrorAnswer, ErrorForm, error_message
 from oaiproxy.relay import BytesBody, RequestBody, StreamedBody
-from oaiproxy.transforms import TransformContext
 from oaiproxy.web.context import MARK, PortContext
 from oaiproxy.web.dialects import Call, CallContext
 from oaiproxy.web.paths import below_v1
@@ -32,8 +33,7 @@ SMALL = 1 << 18
 _ACCOUNT_KEY = secrets.token_bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A request as it goes upstream.
 
     @ivar target: path and query below the upstream's base URL.
@@ -77,14 +77,10 @@ class Incoming:
         if self.profile.errors is ErrorForm.MESSAGE and self._asks_for_chat():
             request.error_form = self._error_message
 
-    async def collect(self) -> None:
-        """Wait for the body where somebody has to read it, or where it is so small that it can be sent again.
-
-        @raise ApiError: it is too large, or did not come.
-        """
-        body = self._request.body
-        if body.data is None:
-            await body.collect(self._port.settings.limits.json_body)
+    def collect(self) -> Deferred[None] | None:
+        """Let the body come where somebody has to read it, or where it is so small that it can be sent again; see
+        `ClientBody.collect`."""
+        return self._request.body.collect(self._port.settings.limits.json_body)
 
     @property
     def streams(self) -> bool:
@@ -178,16 +174,12 @@ class Incoming:
             port=self._port.kind,
             method=self.method.decode("latin-1"),
             path=self._path,
-            headers=tuple(
-                (name.decode("latin-1").lower(), value.decode("latin-1"))
-                for name, value in self.headers
-                if not is_secret_header(name)
-            ),
+            headers=shown_fields(self.headers),
             body=self.said(),
         )
         if self._port.settings.think.on:
             self._named = request.model
-        return self._port.pipeline.run(request, TransformContext(self._port.settings, self._port.models))
+        return self._port.pipeline.run(request, self._port.known)
 
     @property
     def context(self) -> CallContext:

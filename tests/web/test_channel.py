@@ -105,8 +105,14 @@ class BodyTests(SynchronousTestCase):
         self.wanted: list[str] = []
         return ClientBody(length, lambda: self.wanted.append("wanted"), lambda: None)
 
-    def collect(self, body: ClientBody, limit: int | None = None) -> Deferred[bytes]:
-        return Deferred.fromCoroutine(body.collect(limit))
+    def collect(self, body: ClientBody, limit: int | None = None) -> Deferred[bytes | None]:
+        async def collected() -> bytes | None:
+            coming = body.collect(limit)
+            if coming is not None:
+                await coming
+            return body.data
+
+        return Deferred.fromCoroutine(collected())
 
     def test_none_is_there_at_once(self) -> None:
         body = self.body(0)
