@@ -33,16 +33,18 @@ class Body:
 
     __slots__ = ("_object", "_raw")
 
-    def __init__(self, raw: bytes) -> None:
-        self._raw: bytes | None = raw
-        self._object: JsonObject | None = None
+    def __init__(self, raw: bytes | None, value: JsonObject | None = None) -> None:
+        """
+        @param raw: the bytes; None where they are the encoding of `value`.
+        @param value: what they say, where that is known; it is the body's from here on.
+        """
+        self._raw = raw
+        self._object = value
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Body:
         """A body holding `value`, encoded when its bytes are asked for."""
-        body = cls(b"")
-        body._raw, body._object = None, dict(value)
-        return body
+        return cls(None, dict(value))
 
     @property
     def raw(self) -> bytes:
@@ -156,11 +158,11 @@ class ApiRequest(msgspec.Struct, frozen=True):
 
     def with_fields(self, **fields: Any) -> ApiRequest:
         """The same request with some top-level fields of the body set."""
-        return self.with_json({**self.json, **fields})
+        return replace(self, body=Body(None, {**self.body.json(), **fields}))
 
     def with_added(self, **fields: Any) -> ApiRequest:
         """Like `with_fields`, noting that the proxy added them, so that they can be taken out again."""
-        return replace(self, body=Body.of({**self.json, **fields}), added=self.added.union(fields))
+        return replace(self, body=Body(None, {**self.body.json(), **fields}), added=self.added.union(fields))
 
     def with_demanded(self, body: Mapping[str, Any], names: Iterable[str]) -> ApiRequest:
         """The same request with a body in which the operator has set some top-level fields.

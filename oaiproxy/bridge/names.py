@@ -20,11 +20,8 @@ _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
 
 def digest(*parts: str) -> str:
     """64 hexadecimal digits that stand for `parts`."""
-    h = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        h.update(b"%d:" % len(data) + data)
-    return h.hexdigest()
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(data), data) for data in encoded])).hexdigest()
 
 
 def short_id(client_id: str) -> str:

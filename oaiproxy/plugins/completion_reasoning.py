@@ -9,9 +9,9 @@ from typing import Any
 
 from zope.interface import implementer
 
-from oaiproxy.api.request import ApiRequest, ModelChoice, PortKind
+from oaiproxy.api.request import ApiRequest, PortKind
 from oaiproxy.interfaces import IRequestTransform, ITransformContext
-from oaiproxy.plugins.reasoning_default import names_effort, settings_of
+from oaiproxy.plugins.reasoning_default import NO_CHOICE, names_effort, settings_of
 
 
 @implementer(IRequestTransform)
@@ -29,7 +29,7 @@ class CompletionReasoning:
     paths = frozenset({"/completions"})
 
     def transform(self, request: ApiRequest, context: ITransformContext) -> ApiRequest:
-        choice = request.choice or ModelChoice("")
+        choice = request.choice or NO_CHOICE
         can = context.models.capabilities(request.model)
         if not can.reasoning:
             for setting in settings_of(choice):

@@ -8,7 +8,7 @@ conversations that begin alike do not crowd it out.  Chat clients send no such k
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from zope.interface import implementer
@@ -46,9 +46,10 @@ class PromptCacheDefault:
     paths = frozenset({"/chat/completions"})
 
     def transform(self, request: ApiRequest, context: ITransformContext) -> ApiRequest:
-        if "prompt_cache_key" in request.json or not context.models.capabilities(request.model).known:
+        body = request.json
+        if "prompt_cache_key" in body or not context.models.capabilities(request.model).known:
             return request
-        key = cache_key(request.json)
+        key = cache_key(body)
         return request if key is None else request.with_added(prompt_cache_key=key)
 
 
@@ -75,10 +76,10 @@ def _name(body: Mapping[str, Any]) -> list[str] | None:
     conversation = body.get("conversation")
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
-    for field, value in (("conversation", conversation), ("chat_id", body.get("chat_id"))):
-        if isinstance(value, str) and value:
-            return [field, value]
-    return None
+    if isinstance(conversation, str) and conversation:
+        return ["conversation", conversation]
+    chat = body.get("chat_id")
+    return ["chat_id", chat] if isinstance(chat, str) and chat else None
 
 
 def _beginning(body: Mapping[str, Any]) -> list[str] | None:
@@ -93,7 +94,7 @@ def _beginning(body: Mapping[str, Any]) -> list[str] | None:
         if not isinstance(message, dict):
             continue
         role = _text(message.get("role"))
-        content = list(_content(message.get("content")))
+        content = _content(message.get("content"))
         if role in _INSTRUCTIONS:
             instructions += content
         else:
@@ -104,15 +105,16 @@ def _beginning(body: Mapping[str, Any]) -> list[str] | None:
     return [head.decode("latin-1"), *opening]
 
 
-def _content(content: Any) -> Iterator[str]:
+def _content(content: Any) -> list[str]:
     """The parts of a message's content; a string is the same as its one part."""
-    for part in content if isinstance(content, list) else [content]:
-        if isinstance(part, dict) and isinstance(part.get("text"), str):
-            yield part["text"]
-        elif isinstance(part, dict):
-            yield _encoded({key: value for key, value in part.items() if key not in _MARKS})
-        else:
-            yield _text(part)
+    return [_part(part) for part in content] if isinstance(content, list) else [_part(content)]
+
+
+def _part(part: Any) -> str:
+    if not isinstance(part, dict):
+        return _text(part)
+    text = part.get("text")
+    return text if isinstance(text, str) else _encoded({k: value for k, value in part.items() if k not in _MARKS})
 
 
 def _encoded(part: Mapping[str, Any]) -> str:

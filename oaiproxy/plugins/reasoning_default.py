@@ -23,7 +23,14 @@ DEFAULT_SUMMARY = "auto"
 SMALL_BUDGET = 1024
 
 #: What a model that samples only without reasoning refuses as soon as it reasons.
-SAMPLING_FIELDS = ("temperature", "top_p", "logprobs", "top_logprobs")
+SAMPLING_FIELDS = frozenset({"temperature", "top_p", "logprobs", "top_logprobs"})
+
+#: The fields that limit the answer's tokens, the newer first.
+_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_LIMIT_FIELDS = frozenset(_LIMITS)
+
+#: What a name that is no alias asks for.
+NO_CHOICE = ModelChoice("")
 
 
 @implementer(IRequestTransform)
@@ -39,7 +46,7 @@ class ReasoningDefault:
 
     def transform(self, request: ApiRequest, context: ITransformContext) -> ApiRequest:
         body = request.json
-        choice = request.choice or ModelChoice("")
+        choice = request.choice or NO_CHOICE
         can = context.models.capabilities(request.model)
         if not can.reasoning:
             for setting in settings_of(choice):
@@ -103,10 +110,12 @@ def complete(own: Any, body: Mapping[str, Any], choice: ModelChoice, can: Capabi
 
 def names_effort(body: Mapping[str, Any]) -> bool:
     """True if the client itself says how much to reason."""
+    if body.get("reasoning_effort") is not None:
+        return True
     own = body.get("reasoning")
-    inside = own if isinstance(own, dict) else {}
-    said = (body.get("reasoning_effort"), inside.get("effort"), inside.get("max_tokens"))
-    return any(value is not None for value in said) or inside.get("enabled") is False
+    if not isinstance(own, dict):
+        return False
+    return own.get("effort") is not None or own.get("max_tokens") is not None or own.get("enabled") is False
 
 
 def effective_effort(body: Mapping[str, Any], can: Capabilities) -> Any:
@@ -124,14 +133,13 @@ def effective_effort(body: Mapping[str, Any], can: Capabilities) -> Any:
 
 def asks_for_sampling(body: Mapping[str, Any]) -> bool:
     """True if a chat request sets a sampling field to something other than what an absent one means."""
-    return any(
-        not KNOWN_FIELDS[name].asks_nothing(body.get(name)) and body.get(name) is not False for name in SAMPLING_FIELDS
-    )
+    said = () if SAMPLING_FIELDS.isdisjoint(body) else SAMPLING_FIELDS & body.keys()
+    return any(not KNOWN_FIELDS[name].asks_nothing(body[name]) and body[name] is not False for name in said)
 
 
 def has_less_than(body: Mapping[str, Any], tokens: int) -> bool:
     """True if a chat request limits its answer to fewer tokens than that; the newer of the two fields counts."""
-    for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
+    for name in () if _LIMIT_FIELDS.isdisjoint(body) else _LIMITS:
         limit = body.get(name)
         if limit is not None:
             return isinstance(limit, (int, float)) and limit < tokens

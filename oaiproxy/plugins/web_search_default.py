@@ -15,6 +15,10 @@ from oaiproxy.plugins.reasoning_default import effective_effort, has_less_than
 #: Tokens.  Requests for less are for titles and tags, which need no search.
 TINY_BUDGET = 256
 
+#: The fields by which a chat request says something about tools, and about the form of the answer.
+_TOOL_FIELDS = frozenset({"tools", "functions", "web_search_options", "tool_choice", "function_call"})
+_FORM_FIELDS = frozenset({"response_format", "text"})
+
 
 @implementer(IRequestTransform)
 class WebSearchDefault:
@@ -57,6 +61,8 @@ def names_tools(body: Mapping[str, Any]) -> bool:
 
     An empty list says nothing: some clients always send one.
     """
+    if _TOOL_FIELDS.isdisjoint(body):
+        return False
     if body.get("tools") or body.get("functions") or body.get("web_search_options") is not None:
         return True
     return any(body.get(name) not in (None, "auto") for name in ("tool_choice", "function_call"))
@@ -64,6 +70,8 @@ def names_tools(body: Mapping[str, Any]) -> bool:
 
 def wants_json(body: Mapping[str, Any]) -> bool:
     """True if a chat request asks for free JSON, with which upstream does not search; a schema is no hindrance."""
+    if _FORM_FIELDS.isdisjoint(body):
+        return False
     text = body.get("text")
     forms = (body.get("response_format"), text.get("format") if isinstance(text, dict) else None)
     return any(isinstance(form, dict) and form.get("type") == "json_object" for form in forms)
