@@ -14,6 +14,7 @@ from oaiproxy.api.request import PortKind
 from oaiproxy.api.secrets import Secret
 from oaiproxy.rules.params import RuleBook
 from oaiproxy.rules.think import ThinkBook
+from oaiproxy.storeplace import StorePlace
 
 #: `Settings.upstream` for the embedded upstream.
 DEMO = "demo"
@@ -65,6 +66,14 @@ class Access:
         return self.mode is AuthMode.REPLACE and self.upstream_key is not None and not self.proxy_keys
 
 
+class ReasoningContinuity(str, Enum):
+    """Who keeps a model's reasoning for the next request of a conversation."""
+
+    OFF = "off"  # nobody
+    CACHE = "cache"  # the proxy
+    CARRIER = "carrier"  # the client too, in a field of the assistant's message
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """How long an upstream may take, in seconds.
@@ -89,6 +98,18 @@ class Concurrency:
 
     port: int = 0
     client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How much a minute may have, for each proxy key, or for a port that asks for none; 0 for any number.
+
+    @ivar requests: requests that go upstream.
+    @ivar tokens: tokens, as upstream counts them.
+    """
+
+    requests: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +164,7 @@ class Settings:
     @ivar upstream: the base URL of the upstream with its path (``https://api.openai.com/v1``), or `DEMO`.
     @ivar models_file: the model list, or None for the built-in one.
     @ivar auto_web_search: whether the bridge adds the ``web_search`` tool where a request names no tools.
+    @ivar reasoning_continuity: who keeps a model's reasoning for the next request of a conversation.
     @ivar reasoning_field: where reasoning summaries go in chat answers, or None for where the client's profile says.
     @ivar strict: whether a request is refused where something of it would be dropped with a warning.
     @ivar keepalive: after how many seconds of silence a stream is kept alive; 0 for never.
@@ -151,6 +173,7 @@ class Settings:
     @ivar limits: what a client may ask of the port.
     @ivar retries: how often a request is sent again where that is safe.
     @ivar concurrency: how many exchanges may run at the same time.
+    @ivar rates: how much a minute may have.
     @ivar access: who may use it, and in whose name.
     @ivar rules: what is demanded of requests.
     @ivar think: what is done with thoughts in answers.
@@ -165,6 +188,7 @@ class Settings:
     models_file: Path | None = None
     auto_web_search: bool = True
     reasoning_field: ReasoningField | None = None
+    reasoning_continuity: ReasoningContinuity = ReasoningContinuity.CACHE
     strict: bool = False
     keepalive: float = 15.0
     profile: str | None = None
@@ -172,6 +196,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     retries: int = 2
     concurrency: Concurrency = field(default_factory=Concurrency)
+    rates: Rates = field(default_factory=Rates)
     access: Access = field(default_factory=Access)
     rules: RuleBook = field(default_factory=RuleBook)
     think: ThinkBook = field(default_factory=ThinkBook)
@@ -200,6 +225,25 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """What outlives an exchange, and where.
+
+    @ivar place: where it is kept; None where nothing is said: in the memory of the process, or in what the processes of
+        a service share.
+    @ivar keys: what values are encrypted with where others could read them; the first for new ones.
+    @ivar bytes: how large the store may be, where it is not a server of its own.
+    @ivar seconds: for how long a finished turn is kept.
+    @ivar durable: whether an SQLite file has to be whole after the machine lost its power.
+    """
+
+    place: StorePlace | None = None
+    keys: tuple[Secret, ...] = ()
+    bytes: int = 64 * 2**20
+    seconds: float = 24 * 3600.0
+    durable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """All that the service can be told.
 
@@ -208,8 +252,10 @@ class ServiceSettings:
     @ivar remarks: what the operator should know of what was said; it goes to the log.
     @ivar log_file: the traffic log, or None for none.
     @ivar drain: how long running exchanges may go on when the service ends, in seconds.
+    @ivar drain_delay: for how long before that connections are still taken, while the health check says what is to come.
     @ivar debug: whether the service's own log has details.
     @ivar workers: how many processes serve; 0 for as many as there are processors.
+    @ivar store: what outlives an exchange, and where.
     """
 
     ports: tuple[Port, ...] = ()
@@ -217,8 +263,10 @@ class ServiceSettings:
     remarks: tuple[str, ...] = ()
     log_file: Path | None = None
     drain: float = 30.0
+    drain_delay: float = 0.0
     debug: bool = False
     workers: int = 1
+    store: StoreSettings = field(default_factory=StoreSettings)
 
 
 def port_at(kind: PortKind, where: str, interface: str | None = None, settings: Settings | None = None) -> Port:

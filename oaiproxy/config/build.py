@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from oaiproxy.api.request import PortKind
 from oaiproxy.config import values
 from oaiproxy.config.reach import is_private
 from oaiproxy.config.sources import ConfigError, ConfigFile, FilePort, Layer, Said
-from oaiproxy.config.table import BY_KEY
+from oaiproxy.config.table import BY_KEY, MAKE_A_KEY, STORE_KEY_LENGTH
 from oaiproxy.rules.params import ModelRules, ParameterRules, RuleBook
 from oaiproxy.rules.tables import ModelTable
 from oaiproxy.rules.think import ThinkBook, ThinkMode, ThinkRules
@@ -22,13 +23,16 @@ from oaiproxy.settings import (
     Concurrency,
     Limits,
     Port,
+    Rates,
     ServiceSettings,
     Settings,
+    StoreSettings,
     TargetApi,
     Timeouts,
     ToolSettings,
     port_at,
 )
+from oaiproxy.storeplace import StoreHome
 
 #: The model list that is read where none is named and the working directory has one.
 DEFAULT_MODELS = Path("models.json")
@@ -67,8 +71,10 @@ def build(
         remarks=tuple(_remarks(service, ports)),
         log_file=service.get("log"),
         drain=service.get("drain", ServiceSettings().drain),
+        drain_delay=service.get("drain_delay", ServiceSettings().drain_delay),
         debug=service.get("debug", False),
         workers=service.get("workers", ServiceSettings().workers),
+        store=_store(service),
     )
 
 
@@ -115,6 +121,9 @@ def _remarks(said: _Said, ports: Sequence[Sequence[Port]]) -> Iterator[str]:
             f"{where} is not used: clients are asked for a proxy key only with --auth replace (or "
             "PROXY_REQUIRE_API_KEY=true)"
         )
+    place = said.get("store")
+    if (where := said.where("store_key")) and (place is None or place.home is StoreHome.MEMORY):
+        yield f"{where} is not used: nothing is kept anywhere but in memory (--store)"
 
 
 def _file_port(port: FilePort, interface: str | None, told: _Said) -> list[Port]:
@@ -153,6 +162,7 @@ def _settings(said: _Said) -> Settings:
         models_file=models,
         auto_web_search=not said.get("disable_auto_web_search", False),
         reasoning_field=said.get("reasoning_field"),
+        reasoning_continuity=said.get("reasoning_continuity", target.reasoning_continuity),
         strict=said.get("strict", False),
         keepalive=said.get("keepalive", target.keepalive),
         profile=said.get("profile"),
@@ -160,6 +170,7 @@ def _settings(said: _Said) -> Settings:
         limits=_limits(said),
         retries=said.get("max_retries", target.retries),
         concurrency=Concurrency(said.get("max_exchanges", 0), said.get("max_exchanges_per_client", 0)),
+        rates=Rates(said.get("requests_per_minute", 0), said.get("tokens_per_minute", 0)),
         access=_access(said),
         rules=_rules(said, tables),
         think=_think(said, tables),
@@ -169,6 +180,29 @@ def _settings(said: _Said) -> Settings:
         health_asks_upstream=said.get("health_upstream", said.where("upstream") == "TARGET_BASE_URL"),
         upstream_ca=said.get("upstream_ca"),
         upstream_said=said.where("upstream") or target.upstream_said,
+    )
+
+
+def _store(said: _Said) -> StoreSettings:
+    """What outlives an exchange, and where.
+
+    @raise ConfigError: others could read it.
+    """
+    default = StoreSettings()
+    place, keys = said.get("store"), said.get("store_key", default.keys)
+    if place is not None and place.home is not StoreHome.MEMORY:
+        if not keys:
+            raise ConfigError(
+                f"{said.where('store')}: what is kept there is encrypted, and there is no key: set OAIPROXY_STORE_KEY "
+                f"(or store_key, or store_key_file) to {STORE_KEY_LENGTH} characters or more that you keep; "
+                f"{MAKE_A_KEY} makes them"
+            )
+        place = replace(place, password=place.password or said.get("store_password"), authorities=said.get("store_ca"))
+    return StoreSettings(
+        place=place,
+        keys=keys,
+        bytes=said.get("store_bytes", default.bytes),
+        seconds=said.get("store_ttl", default.seconds),
     )
 
 

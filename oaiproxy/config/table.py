@@ -12,12 +12,14 @@ from enum import Enum
 from typing import Any
 
 from oaiproxy.api.chat import ReasoningField
+from oaiproxy.api.secrets import Secret
 from oaiproxy.clients import find_profile, profile_names
 from oaiproxy.config import values
 from oaiproxy.config.models import model_tables
 from oaiproxy.rules.llmparams import parse_llm_params
 from oaiproxy.rules.think import ThinkMode
-from oaiproxy.settings import AuthMode, TargetApi, upstream_url
+from oaiproxy.settings import AuthMode, ReasoningContinuity, TargetApi, upstream_url
+from oaiproxy.storeplace import store_place
 
 
 class Job(str, Enum):
@@ -30,6 +32,7 @@ class Job(str, Enum):
     ACCESS = "Keys and browsers"
     TIMES = "Limits and retries"
     TOOLS = "Tools that the proxy runs"
+    STORE = "What outlives a request"
     SERVICE = "The service itself"
 
 
@@ -127,6 +130,18 @@ def _origin(text: str) -> str:
     return f"{scheme}://{host}" if (scheme, port) in _USUAL_PORTS else found[0]
 
 
+def _store_keys(value: object) -> tuple[Secret, ...]:
+    keys = values.secrets(value)
+    if not keys or any(len(key.reveal()) < STORE_KEY_LENGTH for key in keys):
+        raise ValueError(f"each key must have {STORE_KEY_LENGTH} characters or more; {MAKE_A_KEY} makes one")
+    return keys
+
+
+#: How many characters a key for the store must have, and how people make one.
+STORE_KEY_LENGTH = 32
+MAKE_A_KEY = "openssl rand -hex 32"
+
+
 def _limit_field(value: object) -> str:
     name = values.text(value)
     if name not in LIMIT_FIELDS:
@@ -194,6 +209,14 @@ SETTINGS: tuple[Setting, ...] = (
         Job.BRIDGE,
         takes="NAME",
         default="as the client's profile says",
+    ),
+    _setting(
+        "reasoning_continuity",
+        values.one_of(ReasoningContinuity),
+        "who keeps a model's reasoning for the next turn: cache (the proxy), carrier (the client as well), off",
+        Job.BRIDGE,
+        takes="HOW",
+        default="cache",
     ),
     _setting(
         "profile",
@@ -486,6 +509,22 @@ SETTINGS: tuple[Setting, ...] = (
         default="0",
     ),
     _setting(
+        "requests_per_minute",
+        values.count,
+        "requests for the upstream that a proxy key (or a port without any) may make in a minute; 0 any number",
+        Job.TIMES,
+        takes="NUMBER",
+        default="0",
+    ),
+    _setting(
+        "tokens_per_minute",
+        values.count,
+        "tokens, as upstream counts them, that its answers may cost in a minute; 0 any number",
+        Job.TIMES,
+        takes="NUMBER",
+        default="0",
+    ),
+    _setting(
         "tool_execution", values.flag, "run calls of the proxy's own tools here", Job.TOOLS, "ENABLE_TOOL_EXECUTION"
     ),
     _setting("tools", values.words, "the tools that may be run", Job.TOOLS, takes="NAME,...", default="all found"),
@@ -522,6 +561,61 @@ SETTINGS: tuple[Setting, ...] = (
         default="65536",
     ),
     _setting(
+        "store",
+        lambda value: store_place(values.text(value)),
+        "where turns and counts are kept: memory, sqlite:PATH, redis://HOST, rediss://HOST, unix:PATH (docs/store.md)",
+        Job.STORE,
+        takes="PLACE",
+        default="memory, which the workers of one service share",
+        common=True,
+    ),
+    _setting(
+        "store_key",
+        _store_keys,
+        "the keys that a store is encrypted with, the newest first; memory needs none",
+        Job.STORE,
+        takes="KEYS",
+        option="",
+        file=True,
+        common=True,
+    ),
+    _setting(
+        "store_password",
+        values.secret,
+        "the password for a Redis server, where the place has none",
+        Job.STORE,
+        takes="PASSWORD",
+        option="",
+        file=True,
+        common=True,
+    ),
+    _setting(
+        "store_ca",
+        values.path,
+        "certificates, in PEM, that are trusted for rediss:// in place of the platform's",
+        Job.STORE,
+        takes="FILE",
+        common=True,
+    ),
+    _setting(
+        "store_bytes",
+        values.size,
+        "how large the store may be in memory, or the SQLite file",
+        Job.STORE,
+        takes="BYTES",
+        default="64 MB",
+        common=True,
+    ),
+    _setting(
+        "store_ttl",
+        values.positive_seconds,
+        "seconds for which a finished turn is kept",
+        Job.STORE,
+        takes="SECONDS",
+        default="86400",
+        common=True,
+    ),
+    _setting(
         "log",
         values.path,
         "write all traffic to this file, keys masked; begun anew at each start",
@@ -536,6 +630,15 @@ SETTINGS: tuple[Setting, ...] = (
         Job.SERVICE,
         takes="SECONDS",
         default="30",
+        common=True,
+    ),
+    _setting(
+        "drain_delay",
+        values.seconds,
+        "seconds for which connections are still taken before that, while the health check says 503 to balancers",
+        Job.SERVICE,
+        takes="SECONDS",
+        default="0",
         common=True,
     ),
     _setting(

@@ -37,6 +37,7 @@ class Keys:
     """The keys of a port.
 
     @ivar asks: whether requests have to be admitted at all.
+    @ivar proxy_keys: whether they have to show a key of the proxy's.
     @ivar replaced: whether another key than the client's may go upstream.
     @ivar secrets: every key, for those who have to keep them out of sight.
     @ivar own: the fields that go upstream with that key.
@@ -54,7 +55,8 @@ class Keys:
         self.own: tuple[Header, ...] = tuple(_own_fields(access)) if self.replaced else ()
         self.secrets = (*self._keys, *(key.reveal().encode() for key in (access.upstream_key,) if key is not None))
         self._lent = Secrets(self.secrets) if self.own else None
-        self.asks = bool(self._digests) or access.lends_to_all
+        self.proxy_keys = bool(self._digests)
+        self.asks = self.proxy_keys or access.lends_to_all
 
     def _digest(self, value: bytes) -> bytes:
         return hashlib.blake2b(value, key=self._salt, digest_size=32).digest()
@@ -142,6 +144,14 @@ class Keys:
         if shown and not self.replaced:
             return self._digest(b"key\n" + b"\n".join(shown))
         return self._digest(b"at\n" + str(getattr(request.getClientAddress(), "host", "")).encode())
+
+    def tenant(self, request: ProxyRequest) -> bytes:
+        """Stands for whose conversations an admitted request is of, the same in every process: of those who show keys
+        the proxy's key, or else their own; all others are one."""
+        shown = _shown(request)
+        if self.replaced:
+            shown = [key for key in shown if self._have_key((key,))][:1]
+        return hashlib.blake2b(b"\n".join(shown), digest_size=16, person=b"oaiproxy tenant").digest()
 
     # what nobody gets to see
 

@@ -21,6 +21,7 @@ from oaiproxy.models import Catalogue
 from oaiproxy.rules.think import ThinkMode, ThinkRules
 from oaiproxy.rules.thinkanswer import REASONING, ChatAsItIs, ThoughtlessAnswer
 from oaiproxy.settings import Settings
+from oaiproxy.web.continuity import Turns
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ class CallContext(msgspec.Struct, frozen=True):
     @ivar profile: how to speak to this client.
     @ivar now: the Unix time in seconds, for answers whose upstream does not say when they were made.
     @ivar named: the model that the client named, before request transforms; None where it named none.
+    @ivar turns: the kept turns of the conversation; None where none are kept.
     """
 
     settings: Settings
@@ -63,6 +65,7 @@ class CallContext(msgspec.Struct, frozen=True):
     profile: ClientProfile
     now: int
     named: str | None = None
+    turns: Turns | None = None
 
 
 #: Makes a call of a request in the client's dialect.
@@ -97,7 +100,7 @@ def is_strict(request: ApiRequest, settings: Settings) -> bool:
 def chat_over_responses(request: ApiRequest, context: CallContext) -> Call:
     """The bridge: Chat Completions for the client, Responses upstream."""
     capabilities = context.models.capabilities(request.model)
-    strict = is_strict(request, context.settings)
+    strict, turns = is_strict(request, context.settings), context.turns
     translation = translate(
         request,
         capabilities,
@@ -106,8 +109,12 @@ def chat_over_responses(request: ApiRequest, context: CallContext) -> Call:
         strict=strict,
         empty_messages=OddBody.EMPTY_MESSAGES in context.profile.accepts,
         created=context.now,
+        kept=None if turns is None else turns.recalled.turns,
     )
     plan = translation.plan
+    if turns is not None and not plan.legacy_functions:
+        # calls without ids cannot be found again
+        plan = msgspec.structs.replace(plan, keep=turns.keep)
     thoughts = context.settings.think.rules_for(context.named, request.model)
     return Call(
         path=b"/responses",

@@ -22,9 +22,11 @@ from oaiproxy.observe.exchange import ExchangeLog, exchange_log
 from oaiproxy.relay import UpstreamAnswer, UpstreamBody
 from oaiproxy.tools import marked, offered, own_tools
 from oaiproxy.web.context import PortContext
-from oaiproxy.web.dialects import Dialect
+from oaiproxy.web.continuity import Turns
+from oaiproxy.web.dialects import Dialect, chat_over_responses
 from oaiproxy.web.downstream import Downstream
 from oaiproxy.web.incoming import Incoming
+from oaiproxy.web.ratelimits import See
 from oaiproxy.web.site import ProxyRequest
 from oaiproxy.web.toolrounds import ToolRounds
 from oaiproxy.web.translated import TranslatedAnswer
@@ -71,9 +73,11 @@ class Exchange:
         self._work: Deferred[None] | None = None
         self._rounds: ToolRounds | None = None
         self._asked: ApiRequest | None = None  # what the client asks for, while it may be asked in other words
+        self._turns: Turns | None = None
         self._traffic = self._new_log(self.id)
         self._logs = [self._traffic]
         self._client = Downstream(request, port.clock, self._traffic)
+        self._ticket = None if port.rates is None else port.rates.ticket(request)
         self._began = port.clock.seconds()
 
     def _new_log(self, name: str) -> ExchangeLog | None:
@@ -106,6 +110,8 @@ class Exchange:
     async def _run(self) -> None:
         try:
             try:
+                if self._ticket is not None:
+                    await self._ticket.admit()
                 coming = self._get_body()
                 if coming is not None:
                     await coming
@@ -132,6 +138,8 @@ class Exchange:
             self._fail(ApiError("The proxy failed to handle this exchange; its log says why.", code="proxy_error"))
         finally:
             self._port.exchanges.leave(self)
+            if self._ticket is not None:
+                self._ticket.end(whole=bool(self._request.finished))
             for log in self._logs:
                 if log is not None:
                     log.close()
@@ -179,10 +187,11 @@ class Exchange:
     # the answer, as it is
 
     async def _pass_on(self) -> None:
-        outgoing = self._incoming.passed_on()
+        outgoing, ticket = self._incoming.passed_on(), self._ticket
         self._warn(outgoing.warnings)
+        fields = outgoing.headers if ticket is None else ticket.readable(outgoing.headers)
         answer = await self._port.upstream.send(
-            outgoing.method, outgoing.target, outgoing.headers, outgoing.body, log=self._traffic, name=self.id
+            outgoing.method, outgoing.target, fields, outgoing.body, log=self._traffic, name=self.id
         )
         if outgoing.body is not None:
             outgoing.body.forget()
@@ -196,8 +205,11 @@ class Exchange:
             headers += [(name, value) for name, value in answer.headers if name.lower() == b"content-length"]
         elif answer.length is not None and answer.status not in (204, 304):
             headers.append((b"Content-Length", b"%d" % answer.length))
+        see = None if ticket is None else ticket.watch(answer, outgoing.target)
         whole = answer.whole()
         if whole is not None:
+            if see is not None:
+                see(whole)
             if self._traffic is not None and whole:
                 self._traffic.upstream_chunk(whole)
             self._client.head(answer.status, headers, whole, answer.phrase)
@@ -207,7 +219,7 @@ class Exchange:
         end = None
         if answer.until_close and 200 <= answer.status < 300:
             end = stream_end(outgoing.target, answer.header(b"content-type"))
-        await self._copy(answer, None if end is None else end.feed)
+        await self._copy(answer, None if end is None else end.feed, see)
         if end is not None:
             end.check(answer.upstream)
         self._client.finish()
@@ -227,10 +239,13 @@ class Exchange:
         self._client.write(masker.end())
         self._client.finish()
 
-    async def _copy(self, answer: UpstreamAnswer, change: Callable[[bytes], bytes] | None = None) -> None:
+    async def _copy(
+        self, answer: UpstreamAnswer, change: Callable[[bytes], bytes] | None = None, see: See | None = None
+    ) -> None:
         """Let the body flow at the client's pace until it ends.
 
         @param change: makes of a piece of it what the client gets.
+        @param see: sees each piece.
         @raise ApiError: it ended too early.
         """
         receive, traffic = self._client.write, self._traffic
@@ -239,11 +254,13 @@ class Exchange:
             def receive(data: bytes) -> None:
                 self._client.write(change(data))
 
-        if traffic is not None:
+        told = [tell for tell in (None if traffic is None else traffic.upstream_chunk, see) if tell is not None]
+        if told:
             plain = receive
 
             def receive(data: bytes) -> None:
-                traffic.upstream_chunk(data)
+                for tell in told:
+                    tell(data)
                 plain(data)
 
         body = UpstreamBody(answer, receive, self._port.clock, self._port.settings.timeouts.idle)
@@ -264,6 +281,8 @@ class Exchange:
         if self._port.learnt:
             request = self._port.learnt.apply(request, self._incoming.account)
         self._asked = request
+        if self._port.continuity is not None and dialect is chat_over_responses:
+            self._turns = await self._port.continuity.turns(request, self._incoming)
         del request
         repairs: list[Repair] = []
         while True:
@@ -272,10 +291,23 @@ class Exchange:
                 await self._translated(dialect, repairs).run()
                 return
             except ApiError as e:
+                if self._without_turns(e):
+                    continue
                 repair = self._repaired(e)
                 if repair is None:
                     raise
                 repairs.append(repair)
+
+    def _without_turns(self, error: ApiError) -> bool:
+        """Whether upstream refused what the proxy put back into the history, and can be asked again without."""
+        if self._turns is None or not self._may_repair() or not self._turns.refused(error):
+            return False
+        self._log.info(
+            "exchange {id}: upstream refused the kept turns of the conversation; sending it again without: {error}",
+            id=self.id,
+            error=self._port.keys.masked(error.message, self._incoming.headers, self._request.uri),
+        )
+        return True
 
     def _repaired(self, error: ApiError) -> Repair | None:
         """Change the request so that upstream may take it after all.
@@ -300,13 +332,17 @@ class Exchange:
         request, rounds, box = self._asked, None, self._port.tools
         assert request is not None
         own: frozenset[str] = own_tools(request, box) if box else frozenset()
-        call = dialect(offered(request, box) if request.tools else request, self._incoming.context)
+        turns = self._turns
+        call = dialect(offered(request, box) if request.tools else request, self._incoming.context(turns))
         if own:
-            rounds = ToolRounds(self.id, self._port, request, own, dialect, self._incoming, call)
+            keeps = turns is not None
+            rounds = ToolRounds(self.id, self._port, request, own, dialect, self._incoming, call, keeps=keeps)
         self._rounds = rounds
         self._client.extra.clear()
         if notes := request.notes + call.notes:
             self._warn(tuple(note.text for note in notes))
+        if turns is not None and (told := turns.header()) is not None:
+            self._client.extra.append(told)
         count = len(call.bodies)
         return TranslatedAnswer(
             name=self.id,
@@ -319,18 +355,23 @@ class Exchange:
             accepted=lambda: self._accepted(repairs),
             rounds=rounds,
             repairs=lambda error: self._repair(error) is not None,
+            ticket=self._ticket,
         )
 
     def _repair(self, error: ApiError) -> tuple[Repair, ApiRequest] | None:
         """What can be done about a refusal of which the client knows nothing."""
-        if self._asked is None or self._client.gone or (self._rounds is not None and self._rounds.begun):
-            # tools were run, which must not be run twice
-            return None
-        return repair_for(self._asked, error)
+        return repair_for(self._asked, error) if self._asked is not None and self._may_repair() else None
+
+    def _may_repair(self) -> bool:
+        """Whether the request can be sent again: not where tools were run, which must not be run twice."""
+        begun = self._rounds is not None and self._rounds.begun
+        return self._asked is not None and not self._client.gone and not begun
 
     def _accepted(self, repairs: Sequence[Repair]) -> None:
         """Upstream has taken the request, and the client is about to hear of it: it is not sent again."""
         request, self._asked = self._asked, None
+        if self._turns is not None:
+            self._turns.accepted()
         if request is None:
             return
         # remember what helped

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import time
 from collections.abc import Sequence
 
@@ -19,6 +18,7 @@ from oaiproxy.api.secrets import is_secret_header, shown_fields
 from oaiproxy.clients import ClientProfile, ErrorAnswer, ErrorForm, error_message
 from oaiproxy.relay import BytesBody, RequestBody, StreamedBody
 from oaiproxy.web.context import MARK, PortContext
+from oaiproxy.web.continuity import Turns
 from oaiproxy.web.dialects import Call, CallContext
 from oaiproxy.web.paths import below_v1
 from oaiproxy.web.profiles import profile_of
@@ -28,9 +28,6 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 #: A body of up to this size, in bytes, is collected although nobody reads it, so that it can be sent again.
 SMALL = 1 << 18
-
-#: Known to nobody, so that nobody can tell from an account whose it is.
-_ACCOUNT_KEY = secrets.token_bytes(32)
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -181,26 +178,39 @@ class Incoming:
             self._named = request.model
         return self._port.pipeline.run(request, self._port.known)
 
-    @property
-    def context(self) -> CallContext:
-        """What a dialect may know of this request."""
+    def context(self, turns: Turns | None = None) -> CallContext:
+        """What a dialect may know of this request.
+
+        @param turns: the kept turns of the conversation.
+        """
         return CallContext(
             settings=self._port.settings,
             models=self._port.models,
             profile=self.profile,
             now=int(time.time()),
             named=self._named,
+            turns=turns,
         )
 
     @property
     def account(self) -> bytes:
-        """Stands for the credentials that go upstream where something depends on whose they are; tells nothing of
-        them."""
-        digest = hashlib.blake2b(key=_ACCOUNT_KEY, digest_size=16)
+        """Stands for the credentials that go upstream where something depends on whose they are, the same in every
+        process; it is for nobody's eyes, as short keys could be guessed by it."""
+        digest = hashlib.blake2b(person=b"oaiproxy account", digest_size=16)
         for name, value in self._sent:
             if is_secret_header(name):
                 digest.update(b"%b\n%b\n" % (name.lower(), value))
         return digest.digest()
+
+    @property
+    def tenant(self) -> bytes:
+        """Stands for whose conversations the request is of; see `Keys.tenant`."""
+        return self._port.keys.tenant(self._request)
+
+    @property
+    def own_account(self) -> bool:
+        """Whether the client's own credentials go upstream."""
+        return not self._port.keys.replaced
 
     def outgoing(self, call: Call, body: bytes) -> Outgoing:
         """One of a call's requests."""

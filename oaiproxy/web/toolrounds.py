@@ -25,6 +25,8 @@ class ToolRounds:
         dialect: Dialect,
         incoming: Incoming,
         call: Call,
+        *,
+        keeps: bool = False,
     ) -> None:
         """
         @param name: the exchange's, for the log.
@@ -34,12 +36,14 @@ class ToolRounds:
         @param dialect: how it is said upstream.
         @param incoming: the client's half.
         @param call: what is sent in the first round.
+        @param keeps: turns of the conversation are kept.
         """
         self._port = port
         self._request = request
         self._own = own
         self._dialect = dialect
         self._incoming = incoming
+        self._keeps = keeps
         self._rounds: list[list[JsonObject]] = []
         self._runner = ToolRunner(name, port.tools, ToolContext(port.settings, request, port.clock))
         self.joint = RoundsAnswer(own, Told(request.json.get("stop")), call.stream, call.as_is)
@@ -65,8 +69,9 @@ class ToolRounds:
         answers = [tool_message(turn.call_id(call, number), text) for call, text in zip(calls, results, strict=True)]
         self._rounds.append([turn.message(number), *answers])
         last = len(self._rounds) >= self._port.tools.settings.rounds
-        call = self._dialect(
-            follow_up(self._request, self._rounds, self._port.tools, self._own, last), self._incoming.context
-        )
+        request = follow_up(self._request, self._rounds, self._port.tools, self._own, last)
+        continuity = self._port.continuity if self._keeps else None
+        turns = None if continuity is None else await continuity.turns(request, self._incoming)
+        call = self._dialect(request, self._incoming.context(turns))
         self.joint.next_round(call.translator(), last)
         return call, [self._incoming.outgoing(call, body) for body in call.bodies]

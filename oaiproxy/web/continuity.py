@@ -1,0 +1,224 @@
+"""Turns that are kept between the requests of a conversation: what asks the store, and what fills it.
+
+What is kept and when it goes back is `oaiproxy.bridge.continuity`'s to say.  A store that fails costs the reasoning,
+and never the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from oaiproxy.api.errors import ApiError
+from oaiproxy.api.request import ApiRequest, JsonObject
+from oaiproxy.bridge.continuity import (
+    NOTHING,
+    Conversation,
+    KeptTurn,
+    Scope,
+    blames_recall,
+    carried,
+    converse,
+    details,
+    family,
+    kept_turn,
+    recall,
+    turn_key,
+)
+from oaiproxy.bridge.slots import Slots
+from oaiproxy.interfaces import IStateStore
+from oaiproxy.models import Capabilities, Catalogue
+from oaiproxy.settings import ReasoningContinuity
+from oaiproxy.store import StoreUnavailable
+
+#: The response header field that says what of the assistant's turns went back: ``2 of 3 turns``.
+CONTINUITY = b"x-oaiproxy-continuity"
+
+#: A turn of more bytes is not kept: pictures that a model drew are the client's to send back.
+LARGEST_TURN = 1 << 20
+
+#: How often, in seconds, the service's log is told of a store that fails.
+_TOLD_EVERY = 60.0
+
+#: With these upstream knows the conversation itself (R12).
+_CHAINS = ("previous_response_id", "conversation")
+
+
+class Owner(Protocol):
+    """Whose conversation a request is of.
+
+    @ivar tenant: stands for who asks.
+    @ivar account: stands for the upstream's account.
+    @ivar own_account: that is the client's own.
+    """
+
+    @property
+    def tenant(self) -> bytes: ...
+
+    @property
+    def account(self) -> bytes: ...
+
+    @property
+    def own_account(self) -> bool: ...
+
+
+class Continuity:
+    """The kept turns of a port."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        mode: ReasoningContinuity,
+        store: IStateStore,
+        seconds: float,
+        models: Catalogue,
+        clock: Callable[[], float],
+    ) -> None:
+        """
+        @param mode: who keeps turns.
+        @param store: where they are kept.
+        @param seconds: for how long.
+        @param models: what models can do.
+        @param clock: tells the time, in seconds.
+        """
+        self.mode = mode
+        self._store = store
+        self._seconds = seconds
+        self._models = models
+        self._clock = clock
+        self._told = float("-inf")
+
+    async def turns(self, request: ApiRequest, owner: Owner) -> Turns | None:
+        """What is kept for a request, and what will keep its answer.
+
+        @param request: a chat request, after the transforms.
+        @param owner: whose it is.
+        @return: None where there is nothing to keep.
+        """
+        asked, model = request.json, request.model
+        if model is None or not self._may_reason(model) or any(asked.get(name) is not None for name in _CHAINS):
+            return None
+        conversation = converse(asked.get("messages"))
+        if conversation is None:
+            return None
+        turns = Turns(self, conversation, model, owner)
+        if conversation.turns:
+            await turns.look_up()
+        return turns
+
+    def _may_reason(self, model: str) -> bool:
+        can = self._models.capabilities(model)
+        return can.reasoning or can == Capabilities()
+
+    async def found(self, keys: dict[int, bytes]) -> dict[int, KeptTurn]:
+        """The turns that are kept by some keys."""
+        try:
+            values = await self._store.get(list(keys.values()))
+        except StoreUnavailable as e:
+            self._tell(e)
+            return {}
+        turns = {index: KeptTurn.decoded(value) for index, value in zip(keys, values, strict=True) if value is not None}
+        return {index: turn for index, turn in turns.items() if turn is not None}
+
+    def keep(self, key: bytes, value: bytes) -> None:
+        """Keep a turn; it is begun at once."""
+        self._look_after(self._store.put({key: value}, self._seconds))
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """Let go of turns that upstream refused."""
+        self._look_after(self._store.forget(list(keys)))
+
+    def _look_after(self, doing: Deferred[None]) -> None:
+        doing.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        failure.trap(StoreUnavailable)
+        self._tell(failure.value)
+
+    def _tell(self, error: Any) -> None:
+        now = self._clock()
+        if now - self._told >= _TOLD_EVERY:
+            self._told = now
+            self._log.warn("turns are not kept, and reasoning is lost between requests: {error}", error=error)
+
+
+class Turns:
+    """What goes back into the history of one request, and what becomes of its answer.
+
+    @ivar recalled: what goes back.
+    """
+
+    def __init__(self, continuity: Continuity, conversation: Conversation, model: str, owner: Owner) -> None:
+        """
+        @param continuity: who keeps turns.
+        @param conversation: the request's history.
+        @param model: the model that is asked for.
+        @param owner: whose request it is.
+        """
+        self.recalled = NOTHING
+        self._continuity = continuity
+        self._conversation: Conversation | None = conversation
+        self._prefix = conversation.prefix
+        self._model = model
+        self._owner = owner
+        self._keys: dict[int, bytes] = {}
+
+    @cached_property
+    def _scope(self) -> Scope:
+        # most answers have nothing to keep: then nobody needs to know whose they are
+        return Scope(self._owner.tenant, self._owner.account, family(self._model))
+
+    async def look_up(self) -> None:
+        """Find out what goes back."""
+        conversation, scope = self._conversation, self._scope
+        # an answer may take long, and the history is of no use to it
+        self._conversation = None
+        if conversation is None:
+            return
+        found: dict[int, KeptTurn] = {}
+        keys = self._keys
+        for said in conversation.turns:
+            turn = carried(said, scope, own_account=self._owner.own_account) if said.carried else None
+            if turn is not None:
+                found[said.index] = turn
+            elif key := turn_key(scope.tenant, said):
+                keys[said.index] = key
+        if keys:
+            found.update(await self._continuity.found(keys))
+        self.recalled = recall(conversation, found, scope)
+
+    def header(self) -> tuple[bytes, bytes] | None:
+        """What the client is told; None where its history has no turns."""
+        count = self.recalled.asked
+        return (CONTINUITY, b"%d of %d turns" % (len(self.recalled.turns), count)) if count else None
+
+    def keep(self, slots: Slots) -> list[JsonObject]:
+        """Keep a finished answer.
+
+        @return: what the client is to carry.
+        """
+        turn = kept_turn(slots, self._scope, self._prefix)
+        if turn is None:
+            return []
+        value = turn.encoded()
+        if len(value) <= LARGEST_TURN:
+            self._continuity.keep(turn.key(self._scope.tenant), value)
+        return details(turn, self._scope) if self._continuity.mode is ReasoningContinuity.CARRIER else []
+
+    def accepted(self) -> None:
+        """Upstream has taken the request: what went back is not needed any more."""
+        self.recalled = NOTHING
+
+    def refused(self, error: ApiError) -> bool:
+        """Whether upstream refused what went back; it is forgotten then, and does not go back again."""
+        if not self.recalled.turns or not blames_recall(error):
+            return False
+        self._continuity.forget(self._keys[index] for index in self.recalled.turns if index in self._keys)
+        self.recalled = NOTHING
+        return True
