@@ -218,7 +218,7 @@ class _Translator:
         items: list[Item] = []
         for item in kept:
             if item["type"] == CLIENT_CALLS:
-                items += islice(calls, item["count"])
+                items += islice(calls, len(item["ids"]))
             elif item["type"] == CLIENT_TEXT:
                 items += [{**text, **item, "type": "message"} for text in texts]
             elif item["type"] in NATIVE_CALLS:

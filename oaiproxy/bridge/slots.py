@@ -7,7 +7,7 @@ each question has an order of answers, from the surest to a guess.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -69,7 +69,7 @@ class Slot:
     @ivar thoughts: the model's own text, as far as it went to the client.
     @ivar call: the client's call that it is.
     @ivar item: the whole of it, as its end said; None where only pieces came.
-    @ivar shown: how many calls the client was shown for it at its end.
+    @ivar shown: the ids of the calls that the client was shown for it at its end.
     """
 
     __slots__ = (
@@ -107,7 +107,7 @@ class Slot:
         self.thoughts: list[str] = []
         self.call: ToolCall | None = None
         self.item: JsonObject | None = None
-        self.shown = 0
+        self.shown: Sequence[str] = ()
 
     def part(self, index: int) -> Part:
         """The part at `index`."""

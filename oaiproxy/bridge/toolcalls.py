@@ -36,13 +36,13 @@ class CallSink(Protocol):
 class ClientCalls:
     """Hands an answer's calls to a sink, numbered from 0 without gaps.
 
-    @ivar count: how many calls the client was shown.
+    @ivar ids: the ids of the calls that the client was shown; empty ones where upstream gave none.
     """
 
     def __init__(self, plan: AnswerPlan, sink: CallSink) -> None:
         self.plan = plan
         self.sink = sink
-        self.count = 0
+        self.ids: list[str] = []
 
     def name(self, upstream: str) -> str:
         """The client's name of the tool that upstream calls so."""
@@ -57,10 +57,10 @@ class ClientCalls:
 
         @return: its index, or None where the client cannot be shown it: ``function_call`` holds one call only.
         """
-        if self.plan.legacy_functions and self.count:
+        index = len(self.ids)
+        if self.plan.legacy_functions and index:
             return None
-        index = self.count
-        self.count += 1
+        self.ids.append(id or "")
         self.sink.open_call(index, id or "", name, custom)
         return index
 

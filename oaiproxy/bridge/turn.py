@@ -259,12 +259,12 @@ class Turn:
         elif slot.closed:
             return
         else:
-            known = self._calls.count
+            known = len(self._calls.ids)
             if slot.kind is Kind.CALL:
                 self.call(slot).close(item, item.get("status") != "incomplete")
             else:
                 self._complete_other(slot, item)
-            slot.shown = self._calls.count - known
+            slot.shown = self._calls.ids[known:]
         slot.closed = True
 
     def _complete_message(self, slot: Slot, item: JsonObject) -> None:

@@ -115,9 +115,8 @@ def _in_place(at: Mapping[int, Item], said: SaidTurn) -> Iterator[Item]:
     own: list[Item] = []
     if said.text and not any(item["type"] in ("message", CLIENT_TEXT) for item in carried):
         own.append({"type": CLIENT_TEXT})
-    calls = sum(item["type"] in PLAIN_CALLS for item in carried)
-    calls += sum(item["count"] for item in carried if item["type"] == CLIENT_CALLS)
-    own += [{"type": CLIENT_CALLS, "count": 1}] * (len(said.calls) - calls)
+    known = {item["call_id"] for item in carried if item["type"] in PLAIN_CALLS}
+    own += [{"type": CLIENT_CALLS, "ids": [call.id]} for call in said.calls if call.id not in known]
     left = iter(own)
     for index in range(max(at) + 1):
         item = at[index] if index in at else next(left, None)

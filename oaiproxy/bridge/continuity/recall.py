@@ -74,9 +74,10 @@ def agrees(said: SaidTurn, kept: KeptTurn) -> bool:
     calls = list(said.calls)
     for item in kept.items:
         if item["type"] == CLIENT_CALLS:
-            if len(calls) < item["count"]:
+            count = len(item["ids"])
+            if [call.id for call in calls[:count]] != item["ids"]:
                 return False
-            del calls[: item["count"]]
+            del calls[:count]
         elif item["type"] in PLAIN_CALLS and not (calls and _is_call(calls.pop(0), item)):
             return False
     return not calls and (not kept.has_text or said.text == kept.text or (not said.text and kept.has_calls))

@@ -19,8 +19,8 @@ Item = dict[str, Any]
 #: The form of a kept turn; one of another form is as good as none.
 FORM = 1
 
-#: What stands in a turn for calls that the client makes in another form than upstream's: its own words are sent for
-#: those, ``count`` of them.
+#: What stands in a turn for calls that the client makes in another form than upstream's, with their ``ids``: the
+#: client's own words are sent for those.
 CLIENT_CALLS = "oaiproxy.calls"
 
 #: What stands in a turn for the client's own text, as the only message of the turn; it may have a ``phase``.
@@ -85,7 +85,12 @@ class KeptTurn(msgspec.Struct, frozen=True, array_like=True):
     @property
     def call_id(self) -> str | None:
         """The id of its first call; None where it has none that the client knows by its id."""
-        return next((item["call_id"] for item in self.items if item["type"] in PLAIN_CALLS), None)
+        for item in self.items:
+            if item["type"] in PLAIN_CALLS:
+                return str(item["call_id"])
+            if item["type"] == CLIENT_CALLS:
+                return str(item["ids"][0])
+        return None
 
     @property
     def has_calls(self) -> bool:
@@ -200,8 +205,8 @@ def _kept_item(slot: Slot) -> list[Item] | None:
     return [_cleaned(item)] if kind in ITEMS and place_of(item) is not Place.NOTICE else []
 
 
-def _client_calls(count: int) -> Item:
-    return {"type": CLIENT_CALLS, "count": count}
+def _client_calls(ids: Sequence[str]) -> Item:
+    return {"type": CLIENT_CALLS, "ids": list(ids)}
 
 
 def _cleaned(item: Mapping[str, Any]) -> Item:
