@@ -7,8 +7,8 @@ regard to case.  Nothing that leaves here holds a CR, LF, or NUL: in a value eac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from functools import lru_cache
 
 Header = tuple[bytes, bytes]
 
@@ -160,7 +160,59 @@ WARNING_LIMIT = 4096
 
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 _SAFE = bytes(0x20 if byte in b"\r\n\x00" else byte for byte in range(256))
+_UNSAFE = re.compile(rb"[\r\n\x00]")
 _VISIBLE = bytes(byte if 0x20 <= byte < 0x7F else 0x20 for byte in range(256))
+
+#: So many names are remembered for each purpose; senders can make up any.
+_REMEMBERED = 512
+
+
+class _Names(dict[bytes, bytes]):
+    """Which header fields cross: name, as it is written -> the same in lower case, or nothing where it does not.
+
+    ``Connection`` is among those that do, for what it says of others.
+    """
+
+    def __init__(
+        self,
+        out: frozenset[bytes],
+        out_prefixes: tuple[bytes, ...] = (),
+        only: frozenset[bytes] = frozenset(),
+        only_prefixes: tuple[bytes, ...] = (b"",),
+    ) -> None:
+        """
+        @param out: names that do not cross, in lower case.
+        @param out_prefixes: how names begin that do not.
+        @param only: of the others, which do ...
+        @param only_prefixes: ... and how those begin that do.
+        """
+        super().__init__()
+        self._out = out
+        self._out_prefixes = out_prefixes
+        self._only = only
+        self._only_prefixes = only_prefixes
+
+    def __missing__(self, name: bytes) -> bytes:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        lower = name.lower()
+        found = self[name] = lower if self._cross(lower) else b""
+        return found
+
+    def _cross(self, name: bytes) -> bool:
+        if name == b"connection":
+            return True
+        if not name or name.translate(None, _TOKEN) or name in self._out or name.startswith(self._out_prefixes):
+            return False
+        return name in self._only or name.startswith(self._only_prefixes)
+
+
+_UPSTREAM = _Names(_NOT_UPSTREAM, _NOT_UPSTREAM_PREFIXES)
+_UPSTREAM_REWRITTEN = _Names(_NOT_UPSTREAM_REWRITTEN, _NOT_UPSTREAM_PREFIXES)
+_UPSTREAM_READABLE = _Names(_NOT_UPSTREAM_READABLE, _NOT_UPSTREAM_PREFIXES)
+_DOWNSTREAM = _Names(_NOT_DOWNSTREAM)
+_DOWNSTREAM_CHANGED = _Names(_OF_THE_BYTES, (b"x-amz-checksum-",))
+_DOWNSTREAM_TRANSLATED = _Names(_NOT_DOWNSTREAM, _NOT_KEPT_PREFIXES, _KEPT, _KEPT_PREFIXES)
 
 
 def safe_value(value: bytes) -> bytes:
@@ -180,11 +232,11 @@ def for_upstream(pairs: Iterable[Header], *, host: bytes) -> list[Header]:
     @param host: the upstream's ``Host``, with its port unless that is the scheme's own.
     @return: the fields, ``Host`` first (RFC 9110 section 7.2), all else in the order sent.
     """
-    return _upstream(pairs, host, _NOT_UPSTREAM)
+    return _upstream(pairs, host, _UPSTREAM)
 
 
-def _upstream(pairs: Iterable[Header], host: bytes, out: frozenset[bytes]) -> list[Header]:
-    return [(b"Host", safe_value(host)), *_with_authorization(_crossing(pairs, out, _NOT_UPSTREAM_PREFIXES))]
+def _upstream(pairs: Iterable[Header], host: bytes, names: _Names) -> list[Header]:
+    return [(b"Host", safe_value(host)), *_with_authorization(_crossing(pairs, names))]
 
 
 def for_upstream_bridge(pairs: Iterable[Header], *, host: bytes, stream: bool) -> list[Header]:
@@ -194,7 +246,7 @@ def for_upstream_bridge(pairs: Iterable[Header], *, host: bytes, stream: bool) -
     @return: the fields, with ``Accept``, ``Accept-Encoding`` (the bridge reads the answer, so uncompressed) and
         ``Content-Type`` of the new request, and without those that described the old body.
     """
-    kept = _upstream(pairs, host, _NOT_UPSTREAM_REWRITTEN)
+    kept = _upstream(pairs, host, _UPSTREAM_REWRITTEN)
     kept += (
         (b"Accept", b"text/event-stream" if stream else b"application/json"),
         (b"Accept-Encoding", b"identity"),
@@ -208,7 +260,7 @@ def for_client(pairs: Iterable[Header]) -> list[Header]:
 
     @return: all but the hop-by-hop ones and ``Content-Length``, which is set from the length that is known.
     """
-    return [(name, value) for _, name, value in _crossing(pairs, _NOT_DOWNSTREAM)]
+    return [(name, value) for _, name, value in _crossing(pairs, _DOWNSTREAM)]
 
 
 def for_client_bridge(pairs: Iterable[Header]) -> list[Header]:
@@ -217,17 +269,13 @@ def for_client_bridge(pairs: Iterable[Header]) -> list[Header]:
     @return: request ids, rate limits, retry advice, ``openai-*``, and ``x-*``; no field that describes the upstream's
         body (type, length, encoding, digests), its edge (``cf-*``, ``server``, ``set-cookie``) or its connection.
     """
-    return [
-        (name, value)
-        for lower, name, value in _crossing(pairs, _NOT_DOWNSTREAM, _NOT_KEPT_PREFIXES)
-        if lower in _KEPT or lower.startswith(_KEPT_PREFIXES)
-    ]
+    return [(name, value) for _, name, value in _crossing(pairs, _DOWNSTREAM_TRANSLATED)]
 
 
 def for_upstream_readable(pairs: Iterable[Header], *, host: bytes) -> list[Header]:
     """Like `for_upstream`, for a request of JSON whose answer the proxy has to read: whole, and uncompressed."""
     return [
-        *_upstream(pairs, host, _NOT_UPSTREAM_READABLE),
+        *_upstream(pairs, host, _UPSTREAM_READABLE),
         (b"Accept-Encoding", b"identity"),
         (b"Content-Type", b"application/json"),
     ]
@@ -235,7 +283,7 @@ def for_upstream_readable(pairs: Iterable[Header], *, host: bytes) -> list[Heade
 
 def for_client_changed(pairs: Iterable[Header]) -> list[Header]:
     """Like `for_client`, for a body in which the proxy changed something: no digests, signatures, and encodings."""
-    return [(name, value) for _, name, value in _crossing(pairs, _OF_THE_BYTES, (b"x-amz-checksum-",))]
+    return [(name, value) for _, name, value in _crossing(pairs, _DOWNSTREAM_CHANGED)]
 
 
 def warning_header(warnings: Iterable[str]) -> bytes:
@@ -260,33 +308,27 @@ def warning_header(warnings: Iterable[str]) -> bytes:
     return b", ".join(texts[:taken]) + (b", and %d more" % left if left else b"")
 
 
-def _crossing(
-    pairs: Iterable[Header], out: frozenset[bytes], prefixes: tuple[bytes, ...] = ()
-) -> list[tuple[bytes, bytes, bytes]]:
-    """The fields that are neither in `out` nor begin with one of `prefixes` nor are named by a ``Connection`` field.
+def _crossing(pairs: Iterable[Header], names: _Names) -> list[tuple[bytes, bytes, bytes]]:
+    """The fields whose names cross, but for those that are named by a ``Connection`` field.
 
     @return: for each its name in lower case, its name, and its value made safe.
     """
-    kept: list[tuple[bytes, bytes, bytes]] = []
-    listed: set[bytes] = set()
-    for name, value in pairs:
-        lower = _known(name)
-        if lower in out:
-            if lower == b"connection":
-                listed.update(option.strip(b" \t") for option in value.lower().split(b","))
-        elif lower and not lower.startswith(prefixes):
-            kept.append((lower, name, safe_value(value)))
-    listed -= END_TO_END
-    if listed:
-        return [field for field in kept if field[0] not in listed]
+    kept = [(lower, name, value) for name, value in pairs if (lower := names[name])]
+    if b"connection" in [lower for lower, _, _ in kept]:
+        kept = _without_listed(kept)
+    if _UNSAFE.search(b"".join([value for _, _, value in kept])):
+        kept = [(lower, name, safe_value(value)) for lower, name, value in kept]
     return kept
 
 
-@lru_cache(maxsize=512)
-def _known(name: bytes) -> bytes:
-    """The name of a field in lower case; nothing where it is no token."""
-    lower = name.lower()
-    return b"" if lower.translate(None, _TOKEN) else lower
+def _without_listed(fields: list[tuple[bytes, bytes, bytes]]) -> list[tuple[bytes, bytes, bytes]]:
+    """The fields but for ``Connection``, and those that it names."""
+    listed = {b"connection"}
+    for lower, _, value in fields:
+        if lower == b"connection":
+            listed.update([option.strip(b" \t") for option in value.lower().split(b",")])
+    listed -= END_TO_END
+    return [field for field in fields if field[0] not in listed]
 
 
 def _with_authorization(fields: list[tuple[bytes, bytes, bytes]]) -> list[Header]:

@@ -70,7 +70,10 @@ FINISHES = (
 
 def finish_reason(end: End) -> FinishReason:
     """Why the choice ended."""
-    return next(finish.reason for finish in FINISHES if finish.holds(end))
+    for finish in FINISHES:
+        if finish.holds(end):
+            break
+    return finish.reason
 
 
 @dataclass(frozen=True, slots=True)

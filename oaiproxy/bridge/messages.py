@@ -83,7 +83,8 @@ def input_items(messages: Any, history: History, where: str = "messages") -> lis
         raise BadRequest(f"'{where}' is empty. Send at least one message.", param=where, code="empty_array")
     translator = _Translator(history, _several_names(given))
     for i, value in enumerate(given):
-        for message, param in unfolded(as_object(value, f"{where}[{i}]"), f"{where}[{i}]"):
+        name = f"{where}[{i}]"
+        for message, param in unfolded(as_object(value, name), name):
             translator.message(i, message, param)
     items = translator.finish()
     if not items:
@@ -95,10 +96,12 @@ def _several_names(messages: list[Any]) -> frozenset[str]:
     """The roles that are played under two or more names, so that the names tell who says what."""
     names: dict[str, set[str]] = {}
     for message in messages:
+        if not isinstance(message, dict) or "name" not in message:
+            continue
         match message:
             case {"role": str(role), "name": str(name)} if role in _SPEAKERS and name:
                 names.setdefault(role, set()).add(name)
-    return frozenset(role for role, used in names.items() if len(used) > 1)
+    return frozenset([role for role, used in names.items() if len(used) > 1])
 
 
 class _Translator:

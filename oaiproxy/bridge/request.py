@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -75,6 +76,11 @@ ORDER = (
     "input",
 )
 
+#: The translated body: its fields in that order, without those that have no value.
+_Request = msgspec.defstruct("_Request", [(name, Any, msgspec.UNSET) for name in ORDER])
+
+_encode = msgspec.json.Encoder().encode
+
 
 def translate(
     request: ApiRequest,
@@ -107,11 +113,10 @@ def translate(
     draft = Draft(request.json, request.added, capabilities, reasoning_field, leave_out=request.leave_out)
     draft.empty_messages, draft.kept = empty_messages, kept
     try:
-        for step in STEPS:
-            if step.always or not draft.given.keys().isdisjoint(step.reads):
-                step.run(draft)
+        for run in _steps(READ_BY_STEPS.intersection(draft.given)):
+            run(draft)
         _by_table(draft)
-        body = msgspec.json.encode({name: draft.body[name] for name in ORDER if name in draft.body})
+        body = _encode(_Request(**draft.body))
     except (RecursionError, UnicodeError, OverflowError):
         # what a decoded body cannot hold, and a body made by a transform can
         raise BadRequest("The request holds a value that JSON cannot carry.", code="invalid_value") from None
@@ -147,8 +152,9 @@ def _plan(draft: Draft, created: int) -> AnswerPlan:
 
 def _by_table(draft: Draft) -> None:
     """Carry or drop every field that no step has read."""
-    for name, value in draft.given.items():
-        if name in READ_BY_STEPS or value is None:
+    for name in [name for name in draft.given if name not in READ_BY_STEPS]:
+        value = draft.given[name]
+        if value is None:
             continue
         known = KNOWN_FIELDS.get(name)
         if known is None:
@@ -350,3 +356,12 @@ STEPS = (
 
 #: The fields that the steps handle; all others are the table's.
 READ_BY_STEPS = frozenset(name for step in STEPS for name in step.reads)
+
+
+@lru_cache(maxsize=256)
+def _steps(given: frozenset[str]) -> tuple[Callable[[Draft], None], ...]:
+    """What there is to do for a request.
+
+    @param given: which of `READ_BY_STEPS` the client sent.
+    """
+    return tuple(step.run for step in STEPS if step.always or not given.isdisjoint(step.reads))

@@ -11,6 +11,8 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+import msgspec
+
 from oaiproxy.api.request import JsonObject
 from oaiproxy.bridge.items import ITEMS, Place
 from oaiproxy.bridge.toolcalls import ToolCall
@@ -36,7 +38,7 @@ def kind_of(item: Mapping[str, Any]) -> Kind:
     return _KINDS_BY_TYPE.get(kind, Kind.OTHER) if isinstance(kind, str) else Kind.OTHER
 
 
-class Part:
+class Part(msgspec.Struct, eq=False):
     """A part of an item's text.
 
     @ivar sent: whether any of it went to the client.
@@ -45,16 +47,13 @@ class Part:
     @ivar annotations: upstream's annotations of it.
     """
 
-    __slots__ = ("annotations", "ended", "sent", "start")
-
-    def __init__(self) -> None:
-        self.sent = False
-        self.ended = False
-        self.start = 0
-        self.annotations: list[Any] = []
+    sent: bool = False
+    ended: bool = False
+    start: int = 0
+    annotations: list[Any] = []
 
 
-class Slot:
+class Slot(msgspec.Struct, eq=False):
     """One output item, as far as it is known.
 
     @ivar id: its id, the first one that it was given.
@@ -72,42 +71,22 @@ class Slot:
     @ivar shown: the ids of the calls that the client was shown for it at its end.
     """
 
-    __slots__ = (
-        "announced",
-        "call",
-        "call_id",
-        "closed",
-        "id",
-        "index",
-        "item",
-        "kind",
-        "matched",
-        "name",
-        "parts",
-        "raw",
-        "refused",
-        "shared",
-        "shown",
-        "thoughts",
-    )
-
-    def __init__(self, kind: Kind, index: int | None) -> None:
-        self.kind = kind
-        self.index = index
-        self.id: str | None = None
-        self.call_id: str | None = None
-        self.name: str | None = None
-        self.announced = False
-        self.closed = False
-        self.shared = False
-        self.matched = False
-        self.parts: dict[int, Part] = {}
-        self.refused: set[int] = set()
-        self.raw: bool | None = None
-        self.thoughts: list[str] = []
-        self.call: ToolCall | None = None
-        self.item: JsonObject | None = None
-        self.shown: Sequence[str] = ()
+    kind: Kind
+    index: int | None
+    id: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    announced: bool = False
+    closed: bool = False
+    shared: bool = False
+    matched: bool = False
+    parts: dict[int, Part] = {}
+    refused: set[int] = set()
+    raw: bool | None = None
+    thoughts: list[str] = []
+    call: ToolCall | None = None
+    item: JsonObject | None = None
+    shown: Sequence[str] = ()
 
     def part(self, index: int) -> Part:
         """The part at `index`."""
@@ -144,6 +123,9 @@ class Slots:
         self._all: list[Slot] = []
         self._by_index: dict[int | None, Slot] = {}
         self._by_id: dict[str, Slot] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._all)

@@ -13,6 +13,7 @@ from oaiproxy.bridge.tools import HOSTED
 #: The words, and what Responses calls them; ``any`` is what Mistral's clients say.
 WORDS = {"none": "none", "auto": "auto", "required": "required", "any": "required"}
 
+_FIELDS = frozenset({"tool_choice", "function_call", "parallel_tool_calls"})
 _NAMED = ("function", "custom")
 
 
@@ -21,6 +22,8 @@ def translate_tool_choice(draft: Draft) -> None:
 
     @raise BadRequest: one of them is of the wrong form.
     """
+    if _FIELDS.isdisjoint(draft.given) and not draft.legacy_functions:
+        return
     choice = _choice(draft)
     parallel = draft.read("parallel_tool_calls", as_boolean)
     if "tools" not in draft.body:

@@ -8,7 +8,7 @@ ways through the bridge cannot disagree.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from oaiproxy.api.chat import FinishReason, ReasoningField
@@ -52,27 +52,31 @@ class Turn:
     @ivar stopped: whether a stop sequence came; what upstream says after it is left out.
     """
 
+    acknowledged = False
+    begun = False
+    finished = False
+    stopped = False
+    _until: Until | None = None
+    _separator = SEPARATOR
+    _called = 0  # how many calls the sink was told of
+    _seed = b""
+    _name = ""  # of the response, for ids
+    _length = 0  # of the content, in characters
+    _shown = 0  # of the content that the sink was told
+    _spoke: Slot | None = None  # the item that the last of the content is of
+    _refused: Slot | None = None
+    _thought: Part | None = None  # the part that the last of the reasoning is of
+    _thinking: bool | None = None  # in a <think> block; None before it
+
     def __init__(self, plan: AnswerPlan, sink: Sink) -> None:
         self.plan = plan
         self.slots = Slots()
-        self.acknowledged = False
-        self.begun = False
-        self.finished = False
-        self.stopped = False
         self._sink = sink
-        self._until = Until(plan.stop) if plan.stop else None
-        self._separator = _separator(plan.stop) if plan.stop else SEPARATOR
         self._calls = ClientCalls(plan, self)
-        self._called = 0  # how many calls the sink was told of
         self._head = ResponseHead()
-        self._seed = b""
-        self._name = ""  # of the response, for ids
-        self._length = 0  # of the content, in characters
-        self._shown = 0  # of the content that the sink was told
-        self._spoke: Slot | None = None  # the item that the last of the content is of
-        self._refused: Slot | None = None
-        self._thought: Part | None = None  # the part that the last of the reasoning is of
-        self._thinking: bool | None = None  # in a <think> block; None before it
+        if plan.stop:
+            self._until = Until(plan.stop)
+            self._separator = _separator(plan.stop)
 
     # -- the envelope
 
@@ -271,10 +275,9 @@ class Turn:
         content = item.get("content")
         if isinstance(content, str):
             content = [{"type": "output_text", "text": content}]
-        texts = list(_texts(content, "output_text", "text", empty=True))
-        refusals = list(_texts(content, "refusal", "refusal"))
-        sent = [part for _, part in sorted(slot.parts.items()) if part.sent]
-        complete = len(sent) >= sum(text != "" for _, _, text in texts)
+        texts, refusals = _texts(content, "output_text", "text", empty=True), _texts(content, "refusal", "refusal")
+        sent = [part for _, part in sorted(slot.parts.items()) if part.sent] if slot.parts else []
+        complete = len(sent) >= len([text for _, _, text in texts if text])
         refused = len(slot.refused) >= len(refusals)
         counted = iter(sent)
         for index, part, text in sorted((*texts, *refusals), key=_place) if refusals else texts:
@@ -289,11 +292,11 @@ class Turn:
             self.annotations(known, part.get("annotations"))
 
     def _complete_reasoning(self, slot: Slot, item: JsonObject) -> None:
-        summary = list(_texts(item.get("summary"), "summary_text", "text"))
+        summary = _texts(item.get("summary"), "summary_text", "text")
         if slot.raw and any(slot.lacks(text) for _, _, text in summary):
             slot.raw, slot.parts = False, {}
         raw = slot.raw if slot.raw is not None else not summary
-        texts = list(_texts(item.get("content"), "reasoning_text", "text")) if raw else summary
+        texts = _texts(item.get("content"), "reasoning_text", "text") if raw else summary
         if slot.sent() < len(texts):
             for index, _, text in texts:
                 if not slot.part(index).sent:
@@ -343,7 +346,8 @@ class Turn:
         items = response.items()
         if not self.begun:
             self.begin(not items or items[0].get("type") == "message")
-        listed = {call_id for item in items if isinstance(call_id := item.get("call_id"), str)}
+        # what matters only where some of them are known already
+        listed = {item["call_id"] for item in items if isinstance(item.get("call_id"), str)} if self.slots else ()
         for position, item in enumerate(items):
             self._complete(self.slots.of_final(position, item, listed), item)
         for slot in self.slots:
@@ -398,15 +402,15 @@ def _place(found: tuple[int, JsonObject, str]) -> int:
     return found[0]
 
 
-def _texts(parts: Any, kind: str, field: str, empty: bool = False) -> Iterator[tuple[int, JsonObject, str]]:
+def _texts(parts: Any, kind: str, field: str, empty: bool = False) -> list[tuple[int, JsonObject, str]]:
     """The parts of one type that have a text: each with its index.
 
     @param empty: those with an empty one too.
     """
-    if isinstance(parts, list):
-        for index, part in enumerate(parts):
-            # some servers name every part that is text so
-            if isinstance(part, dict) and part.get("type") in (kind, field):
-                text = part.get(field)
-                if isinstance(text, str) and (text or empty):
-                    yield index, part, text
+    return [
+        (index, part, text)
+        for index, part in enumerate(parts if isinstance(parts, list) else ())
+        # some servers name every part that is text so
+        if isinstance(part, dict) and part.get("type") in (kind, field)
+        if isinstance(text := part.get(field), str) and (text or empty)
+    ]

@@ -82,12 +82,10 @@ def is_strict(request: ApiRequest, settings: Settings) -> bool:
 
     @raise BadRequest: the client's `STRICT` is neither true nor false.
     """
-    said = None
-    for name, value in request.headers:
-        if name == STRICT:
-            said = value.strip().lower()
-    if said is None:
+    last = dict(request.headers).get(STRICT)
+    if last is None:
         return settings.strict
+    said = last.strip().lower()
     if said not in ("true", "false"):
         raise BadRequest(
             f"The header {STRICT} has to be true or false. Leave it out for what the proxy was started with.",
