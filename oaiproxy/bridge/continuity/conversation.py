@@ -87,7 +87,7 @@ def converse(messages: Any) -> Conversation | None:
                     digest.update(_assistant(turn))
                 else:
                     digest.update(_spoken(message))
-    except (AttributeError, TypeError, ValueError, BadRequest, RecursionError, OverflowError):
+    except (AttributeError, LookupError, TypeError, ValueError, BadRequest, RecursionError, OverflowError):
         return None
     return Conversation(tuple(turns), digest.digest())
 
@@ -140,7 +140,10 @@ def _call(call: Mapping[str, Any]) -> SaidCall:
     content = inner.get("arguments") if custom is None else inner.get("input")
     if not isinstance(content, str):
         content = "" if content is None else _encode(content).decode()
-    return SaidCall(call.get("id") or "", inner["name"], content)
+    id, name = call.get("id"), inner["name"]
+    if not isinstance(name, str):
+        raise TypeError("a tool's name has to be a string")
+    return SaidCall(id if isinstance(id, str) else "", name, content)
 
 
 def _assistant(turn: SaidTurn) -> bytes:

@@ -97,8 +97,7 @@ def _is_call(said: SaidCall, item: Item) -> bool:
 
 def blames_recall(error: ApiError) -> bool:
     """Whether an upstream's refusal may be due to what was put back into the history."""
-    return (
-        isinstance(error, UpstreamError)
-        and error.status in _REFUSALS
-        and _BLAMES.search(f"{error.upstream_param or ''}\n{error.code or ''}\n{error.message}") is not None
-    )
+    if not isinstance(error, UpstreamError) or error.status not in _REFUSALS:
+        return False
+    param = error.upstream_param or ""
+    return not param.startswith("include") and bool(_BLAMES.search(f"{param}\n{error.code or ''}\n{error.message}"))
