@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from oaiproxy.api.errors import ApiError, UpstreamError
 from oaiproxy.api.request import ApiRequest, PortKind
+from oaiproxy.bridge.request import ENCRYPTED
 
 #: The statuses with which servers refuse a field: 403 for what an account may not use, 422 as FastAPI does.
 REFUSALS = frozenset({400, 403, 422})
@@ -75,6 +76,15 @@ def _without_tools(request: ApiRequest) -> ApiRequest | None:
     return replace(request, tools=frozenset()) if request.tools else None
 
 
+def _without_usage(request: ApiRequest) -> ApiRequest | None:
+    """Do not ask for the usage of a stream: its tokens are not counted then."""
+    options = request.json.get("stream_options")
+    if "stream_options" not in request.added or not isinstance(options, dict) or "include_usage" not in options:
+        return None
+    rest = {key: value for key, value in options.items() if key != "include_usage"}
+    return request.with_fields(stream_options=rest) if rest else request.without_fields({"stream_options"})
+
+
 def _untranslated(field: str, own: str | None = None) -> Callable[[ApiRequest], ApiRequest | None]:
     """Leave out a field that the translation adds.
 
@@ -102,8 +112,24 @@ def _repair(
 
 _SAMPLING = r"temperature|top_p|logprobs"
 
+
+def _without_encrypted(request: ApiRequest) -> ApiRequest | None:
+    """Do not ask for reasoning that can be given back."""
+    asked = request.json.get("include")
+    by_client = isinstance(asked, list) and ENCRYPTED in asked
+    if request.port is not PortKind.BRIDGE or "include" in request.leave_out or by_client:
+        return None
+    return replace(request, leave_out=request.leave_out | {"include"})
+
+
 #: The repairs, in the order in which they are tried: of those that fit a refusal the first one that is possible.
 REPAIRS = (
+    # "Encrypted content is not supported with this model", by models of which nobody knows whether they reason
+    _repair(
+        "reasoning.encrypted_content",
+        r"\binclude\b|reasoning\.encrypted_content|encrypted content is not supported",
+        _without_encrypted,
+    ),
     # "Your organization must be verified to generate reasoning summaries": continuedev/continue#12031
     _repair("reasoning.summary", r"reasoning\.(generate_)?summary|summar(y|ies)", _without_summary, of_account=True),
     # "The following tools cannot be used with reasoning.effort 'minimal': web_search": openai/codex#3559; llama.cpp
@@ -113,6 +139,7 @@ REPAIRS = (
     _repair("prompt_cache_key", r"prompt_cache_key", _without("prompt_cache_key")),
     # a model that samples refuses that while it reasons, which it does only because of us
     _repair("reasoning", rf"reasoning|\beffort\b|{_SAMPLING}", _without_reasoning),
+    _repair("stream_options.include_usage", r"stream_options|include_usage", _without_usage),
     _repair(
         "stream_options", r"stream_options|include_obfuscation", _untranslated("stream_options", "include_obfuscation")
     ),

@@ -26,10 +26,12 @@ from oaiproxy.bridge.continuity import (
     converse,
     details,
     family,
+    kept_items,
     kept_turn,
     recall,
     turn_key,
 )
+from oaiproxy.bridge.continuity.turns import Item
 from oaiproxy.bridge.slots import Slots
 from oaiproxy.interfaces import IStateStore
 from oaiproxy.models import Capabilities, Catalogue
@@ -165,8 +167,11 @@ class Turns:
         self._continuity = continuity
         self._conversation: Conversation | None = conversation
         self._prefix = conversation.prefix
+        self._asked = conversation.prefix  # what the client asked, where the answer takes several rounds
         self._model = model
         self._owner = owner
+        self._said: list[Item] | None = None  # what was kept of the answer
+        self._earlier: list[Item] = []  # what was said in earlier rounds of the same answer
         self._keys: dict[int, bytes] = {}
 
     @cached_property
@@ -198,18 +203,44 @@ class Turns:
         count = self.recalled.asked
         return (CONTINUITY, b"%d of %d turns" % (len(self.recalled.turns), count)) if count else None
 
+    def continues(self, last: Turns, results: Iterable[JsonObject]) -> None:
+        """The answer is one more round of an answer in which tools of the proxy's were called: to the client it is all
+        one turn.
+
+        @param last: those of the round before.
+        @param results: what the tools gave, as messages.
+        """
+        if last._said is None:
+            return
+        outputs = [
+            {"type": "function_call_output", "call_id": result["tool_call_id"], "output": result["content"]}
+            for result in results
+        ]
+        self._earlier = [*last._earlier, *last._said, *outputs]
+        self._asked = last._asked
+
     def keep(self, slots: Slots) -> list[JsonObject]:
         """Keep a finished answer.
 
         @return: what the client is to carry.
         """
-        turn = kept_turn(slots, self._scope, self._prefix)
-        if turn is None:
+        self._said = items = kept_items(slots)
+        if items is None:
             return []
-        value = turn.encoded()
-        if len(value) <= LARGEST_TURN:
-            self._continuity.keep(turn.key(self._scope.tenant), value)
-        return details(turn, self._scope) if self._continuity.mode is ReasoningContinuity.CARRIER else []
+        turn = self._keep(items, self._prefix)
+        if self._earlier:
+            self._keep([*self._earlier, *items], self._asked)
+        elif turn is not None and self._continuity.mode is ReasoningContinuity.CARRIER:
+            return details(turn, self._scope)
+        return []
+
+    def _keep(self, items: list[Item], prefix: bytes) -> KeptTurn | None:
+        turn = kept_turn(items, self._scope, prefix)
+        if turn is not None:
+            value = turn.encoded()
+            if len(value) <= LARGEST_TURN:
+                self._continuity.keep(turn.key(self._scope.tenant), value)
+        return turn
 
     def accepted(self) -> None:
         """Upstream has taken the request: what went back is not needed any more."""

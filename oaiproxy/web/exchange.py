@@ -335,8 +335,7 @@ class Exchange:
         turns = self._turns
         call = dialect(offered(request, box) if request.tools else request, self._incoming.context(turns))
         if own:
-            keeps = turns is not None
-            rounds = ToolRounds(self.id, self._port, request, own, dialect, self._incoming, call, keeps=keeps)
+            rounds = ToolRounds(self.id, self._port, request, own, dialect, self._incoming, call, turns)
         self._rounds = rounds
         self._client.extra.clear()
         if notes := request.notes + call.notes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from oaiproxy.api.request import ApiRequest, JsonObject
 from oaiproxy.tools import RoundsAnswer, Told, follow_up, tool_message
 from oaiproxy.web.context import PortContext
+from oaiproxy.web.continuity import Turns
 from oaiproxy.web.dialects import Call, Dialect
 from oaiproxy.web.incoming import Incoming, Outgoing
 from oaiproxy.web.toolcalls import ToolContext, ToolRunner
@@ -25,8 +28,7 @@ class ToolRounds:
         dialect: Dialect,
         incoming: Incoming,
         call: Call,
-        *,
-        keeps: bool = False,
+        turns: Turns | None = None,
     ) -> None:
         """
         @param name: the exchange's, for the log.
@@ -36,14 +38,14 @@ class ToolRounds:
         @param dialect: how it is said upstream.
         @param incoming: the client's half.
         @param call: what is sent in the first round.
-        @param keeps: turns of the conversation are kept.
+        @param turns: the kept turns of the conversation; None where none are kept.
         """
         self._port = port
         self._request = request
         self._own = own
         self._dialect = dialect
         self._incoming = incoming
-        self._keeps = keeps
+        self._turns = turns
         self._rounds: list[list[JsonObject]] = []
         self._runner = ToolRunner(name, port.tools, ToolContext(port.settings, request, port.clock))
         self.joint = RoundsAnswer(own, Told(request.json.get("stop")), call.stream, call.as_is)
@@ -70,8 +72,18 @@ class ToolRounds:
         self._rounds.append([turn.message(number), *answers])
         last = len(self._rounds) >= self._port.tools.settings.rounds
         request = follow_up(self._request, self._rounds, self._port.tools, self._own, last)
-        continuity = self._port.continuity if self._keeps else None
-        turns = None if continuity is None else await continuity.turns(request, self._incoming)
-        call = self._dialect(request, self._incoming.context(turns))
+        self._turns = await self._turns_of(request, answers)
+        call = self._dialect(request, self._incoming.context(self._turns))
         self.joint.next_round(call.translator(), last)
         return call, [self._incoming.outgoing(call, body) for body in call.bodies]
+
+    async def _turns_of(self, request: ApiRequest, results: Sequence[JsonObject]) -> Turns | None:
+        """The kept turns for a round after the first.
+
+        @param results: what the tools gave, as messages.
+        """
+        last, continuity = self._turns, self._port.continuity
+        turns = None if last is None or continuity is None else await continuity.turns(request, self._incoming)
+        if last is not None and turns is not None:
+            turns.continues(last, results)
+        return turns

@@ -24,6 +24,7 @@ from oaiproxy.bridge.continuity import (
     converse,
     details,
     family,
+    kept_items,
     kept_turn,
     recall,
     turn_key,
@@ -88,7 +89,8 @@ def keep(*output: Item, status: str = "completed", prefix: bytes = b"prefix", **
     found: list[KeptTurn | None] = []
 
     def kept(slots: Slots) -> list[Item]:
-        found.append(kept_turn(slots, SCOPE, prefix))
+        made = kept_items(slots)
+        found.append(None if made is None else kept_turn(made, SCOPE, prefix))
         return []
 
     translator = ChatAnswer(AnswerPlan(keep=kept, functions=frozenset(("look", "add")), **plan))

@@ -59,6 +59,8 @@ SAID = [
     (refusal("Unknown parameter: 'prompt_cache_key'.", "prompt_cache_key"), "prompt_cache_key"),
     (refusal("Unknown parameter: 'stream_options.include_obfuscation'."), "stream_options"),
     (refusal("Unrecognized request argument supplied: store"), "store"),
+    (refusal("Encrypted content is not supported with this model.", "include"), "reasoning.encrypted_content"),
+    (refusal("include: reasoning.encrypted_content is not known here"), "reasoning.encrypted_content"),
     (refusal("Unsupported parameter: 'temperature' is not supported with this model.", "temperature"), "reasoning"),
     (
         upstream_error(
@@ -106,6 +108,7 @@ class RepairTests(SynchronousTestCase):
             tools=[{"type": "web_search"}],
             prompt_cache_key="mine",
             store=True,
+            include=["reasoning.encrypted_content"],
             stream_options={"include_obfuscation": True},
         )
         for error, _ in SAID:

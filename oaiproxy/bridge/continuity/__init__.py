@@ -9,7 +9,7 @@ say: a state store, or the client itself (`oaiproxy.bridge.continuity.carrier`).
 from oaiproxy.bridge.continuity.carrier import carried, details
 from oaiproxy.bridge.continuity.conversation import Conversation, SaidTurn, converse
 from oaiproxy.bridge.continuity.recall import NOTHING, Recalled, blames_recall, recall
-from oaiproxy.bridge.continuity.turns import KeptTurn, Scope, family, kept_turn, turn_key
+from oaiproxy.bridge.continuity.turns import KeptTurn, Scope, family, kept_items, kept_turn, turn_key
 
 __all__ = [
     "NOTHING",
@@ -23,6 +23,7 @@ __all__ = [
     "converse",
     "details",
     "family",
+    "kept_items",
     "kept_turn",
     "recall",
     "turn_key",

@@ -9,7 +9,7 @@ import msgspec
 
 from oaiproxy.api.errors import ApiError, UpstreamError
 from oaiproxy.bridge.continuity.conversation import Conversation, SaidCall, SaidTurn, canonical
-from oaiproxy.bridge.continuity.turns import CLIENT_CALLS, PLAIN_CALLS, Item, KeptTurn, Scope
+from oaiproxy.bridge.continuity.turns import CLIENT_CALLS, Item, KeptTurn, Scope, open_calls
 from oaiproxy.bridge.names import ToolNames
 
 #: The statuses with which an upstream refuses items of the input.
@@ -72,13 +72,13 @@ def agrees(said: SaidTurn, kept: KeptTurn) -> bool:
     Its calls have to be the same ones.  Its text may be missing where there are calls: many clients drop it then.
     """
     calls = list(said.calls)
-    for item in kept.items:
+    for item in open_calls(kept.items):
         if item["type"] == CLIENT_CALLS:
             count = len(item["ids"])
             if [call.id for call in calls[:count]] != item["ids"]:
                 return False
             del calls[:count]
-        elif item["type"] in PLAIN_CALLS and not (calls and _is_call(calls.pop(0), item)):
+        elif not (calls and _is_call(calls.pop(0), item)):
             return False
     return not calls and (not kept.has_text or said.text == kept.text or (not said.text and kept.has_calls))
 

@@ -85,17 +85,14 @@ class KeptTurn(msgspec.Struct, frozen=True, array_like=True):
     @property
     def call_id(self) -> str | None:
         """The id of its first call; None where it has none that the client knows by its id."""
-        for item in self.items:
-            if item["type"] in PLAIN_CALLS:
-                return str(item["call_id"])
-            if item["type"] == CLIENT_CALLS:
-                return str(item["ids"][0])
+        for item in open_calls(self.items):
+            return str(item["ids"][0] if item["type"] == CLIENT_CALLS else item["call_id"])
         return None
 
     @property
     def has_calls(self) -> bool:
         """Whether the client has to answer calls of it."""
-        return any(item["type"] in PLAIN_CALLS or item["type"] == CLIENT_CALLS for item in self.items)
+        return bool(open_calls(self.items))
 
     @property
     def has_text(self) -> bool:
@@ -147,12 +144,33 @@ def _key(tenant: bytes, *parts: bytes) -> bytes:
     return b"turn:" + digest.hexdigest().encode()
 
 
-def kept_turn(slots: Iterable[Slot], scope: Scope, prefix: bytes) -> KeptTurn | None:
-    """A finished response as a turn to keep.
+def open_calls(items: Sequence[Item]) -> list[Item]:
+    """The calls that the client has to answer: those of the proxy's own tools have their results in the turn."""
+    answered = {item.get("call_id") for item in items if item["type"].endswith("_call_output")}
+    return [
+        item
+        for item in items
+        if item["type"] == CLIENT_CALLS or (item["type"] in PLAIN_CALLS and item["call_id"] not in answered)
+    ]
+
+
+def kept_turn(items: list[Item], scope: Scope, prefix: bytes) -> KeptTurn | None:
+    """A finished answer as a turn to keep.
+
+    @param items: its items (`kept_items`).
+    @param prefix: stands for the conversation that it answers.
+    @return: None where the client's own words will do as well.
+    """
+    if not any(item["type"] not in _ORDINARY or is_extraordinary(item) for item in items) and not _is_several(items):
+        return None
+    return KeptTurn(FORM, scope.account, scope.model, prefix, items)
+
+
+def kept_items(slots: Iterable[Slot]) -> list[Item] | None:
+    """What is kept of a finished response.
 
     @param slots: its items, with what became of them.
-    @param prefix: stands for the conversation that it answers.
-    @return: None where the client's own words will do as well, or where it is not whole.
+    @return: None where it is not whole.
     """
     known = list(slots)
     if all(slot.index is not None for slot in known):
@@ -163,10 +181,7 @@ def kept_turn(slots: Iterable[Slot], scope: Scope, prefix: bytes) -> KeptTurn | 
         if found is None:
             return None
         items += found
-    items = _without_idle_reasoning(items)
-    if not any(item["type"] not in _ORDINARY or is_extraordinary(item) for item in items) and not _is_several(items):
-        return None
-    return KeptTurn(FORM, scope.account, scope.model, prefix, items)
+    return _without_idle_reasoning(items)
 
 
 def is_extraordinary(item: Mapping[str, Any]) -> bool:
