@@ -18,6 +18,7 @@ from oaiproxy.api.errors import ApiError
 from oaiproxy.api.request import ApiRequest, JsonObject
 from oaiproxy.bridge.continuity import (
     NOTHING,
+    Before,
     Conversation,
     KeptTurn,
     Scope,
@@ -166,8 +167,8 @@ class Turns:
         self.recalled = NOTHING
         self._continuity = continuity
         self._conversation: Conversation | None = conversation
-        self._prefix = conversation.prefix
-        self._asked = conversation.prefix  # what the client asked, where the answer takes several rounds
+        self._before = conversation.before
+        self._asked = conversation.before  # what the client asked, where the answer takes several rounds
         self._model = model
         self._owner = owner
         self._said: list[Item] | None = None  # what was kept of the answer
@@ -227,19 +228,19 @@ class Turns:
         self._said = items = kept_items(slots)
         if items is None:
             return []
-        turn = self._keep(items, self._prefix)
+        turn = self._keep(items, self._before)
         if self._earlier:
             self._keep([*self._earlier, *items], self._asked)
         elif turn is not None and self._continuity.mode is ReasoningContinuity.CARRIER:
             return details(turn, self._scope)
         return []
 
-    def _keep(self, items: list[Item], prefix: bytes) -> KeptTurn | None:
-        turn = kept_turn(items, self._scope, prefix)
+    def _keep(self, items: list[Item], before: Before) -> KeptTurn | None:
+        turn = kept_turn(items, self._scope, before.prefix)
         if turn is not None:
             value = turn.encoded()
             if len(value) <= LARGEST_TURN:
-                self._continuity.keep(turn.key(self._scope.tenant), value)
+                self._continuity.keep(turn.key(self._scope.tenant, before.since), value)
         return turn
 
     def accepted(self) -> None:

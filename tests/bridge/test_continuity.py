@@ -118,6 +118,10 @@ def user(text: Any) -> Item:
     return {"role": "user", "content": text}
 
 
+def system(text: str) -> Item:
+    return {"role": "system", "content": text}
+
+
 def result(id: str, text: str = "found") -> Item:
     return {"role": "tool", "tool_call_id": id, "content": text}
 
@@ -257,10 +261,10 @@ class ConversationTests(SynchronousTestCase):
     """What makes two histories the same."""
 
     def assertSame(self, one: Item, other: Item) -> None:
-        self.assertEqual(converse([one]).prefix, converse([other]).prefix)  # type: ignore[union-attr]
+        self.assertEqual(converse([one]).before, converse([other]).before)  # type: ignore[union-attr]
 
     def assertDiffers(self, one: Item, other: Item) -> None:
-        self.assertNotEqual(converse([one]).prefix, converse([other]).prefix)  # type: ignore[union-attr]
+        self.assertNotEqual(converse([one]).before, converse([other]).before)  # type: ignore[union-attr]
 
     def test_one_part_of_text_is_the_text(self) -> None:
         self.assertSame(user("Hi"), user([{"type": "text", "text": "Hi"}]))
@@ -297,7 +301,7 @@ class ConversationTests(SynchronousTestCase):
     def test_a_prefix_is_all_that_was_said_before(self) -> None:
         first = converse([user("Hi")])
         assert first is not None
-        self.assertEqual(turns(user("Hi"), assistant("Hello"), user("Bye"))[0].prefix, first.prefix)
+        self.assertEqual(turns(user("Hi"), assistant("Hello"), user("Bye"))[0].before, first.before)
 
     def test_what_cannot_be_read_is_for_the_translation_to_refuse(self) -> None:
         for odd in (
@@ -348,21 +352,25 @@ class ConversationTests(SynchronousTestCase):
 class KeyTests(SynchronousTestCase):
     """By what a kept turn is found."""
 
-    def test_a_turn_with_calls_is_found_by_the_first_of_them_whatever_was_said_before(self) -> None:
+    def test_a_turn_with_calls_is_found_by_the_first_of_them_and_what_was_said_since_the_user_spoke(self) -> None:
+        before = converse([system("It is noon."), user("Hi")])
         turn = keep(thought(), call(), call("call_2"))
-        assert turn is not None
-        (said,) = turns(user("Something else"), assistant("", LOOK, ("call_2", "look", "{}")))
-        self.assertEqual(turn_key(b"tenant", said), turn.key(b"tenant"))
+        assert turn is not None and before is not None
+        calls = (LOOK, ("call_2", "look", "{}"))
+        (said,) = turns(system("It is one."), user("Hi"), assistant("", *calls))
+        self.assertEqual(turn_key(b"tenant", said), turn.key(b"tenant", before.before.since))
+        (elsewhere,) = turns(system("It is noon."), user("Ho"), assistant("", *calls))
+        self.assertNotEqual(turn_key(b"tenant", elsewhere), turn.key(b"tenant", before.before.since))
 
     def test_a_turn_of_text_is_found_by_it_and_what_was_said_before(self) -> None:
         before = converse([user("Hi")])
         assert before is not None
-        turn = keep(thought(), message("Hello you"), prefix=before.prefix)
+        turn = keep(thought(), message("Hello you"), prefix=before.before.prefix)
         assert turn is not None
         (said,) = turns(user("Hi"), assistant(" Hello you"))
         (elsewhere,) = turns(user("Ho"), assistant("Hello you"))
-        self.assertEqual(turn_key(b"tenant", said), turn.key(b"tenant"))
-        self.assertNotEqual(turn_key(b"tenant", elsewhere), turn.key(b"tenant"))
+        self.assertEqual(turn_key(b"tenant", said), turn.key(b"tenant", b""))
+        self.assertNotEqual(turn_key(b"tenant", elsewhere), turn.key(b"tenant", b""))
 
     def test_nobody_finds_another_tenant_s_turn(self) -> None:
         (said,) = turns(assistant(None, LOOK))
@@ -419,7 +427,7 @@ class RecallTests(SynchronousTestCase):
         changed = keep(thought(), message("Hello you"))
         later = converse(history[:3])
         assert later is not None
-        before, after = keep(thought(), call()), keep(thought(), call(), prefix=later.prefix)
+        before, after = keep(thought(), call()), keep(thought(), call(), prefix=later.before.prefix)
         self.assertNotIn(THOUGHT, back(history, {1: changed, 3: before}))
         self.assertIn(THOUGHT, back(history, {1: changed, 3: after}))
 

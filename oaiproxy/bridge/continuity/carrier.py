@@ -86,7 +86,7 @@ def carried(said: SaidTurn, scope: Scope, *, own_account: bool) -> KeptTurn | No
         _take(at, index, entry)
     if not at or not all(map(_is_whole, at.values())):
         return None
-    return KeptTurn(FORM, scope.account, scope.model, said.prefix, list(_in_place(at, said)))
+    return KeptTurn(FORM, scope.account, scope.model, said.before.prefix, list(_in_place(at, said)))
 
 
 def _take(at: dict[int, Item], index: int, entry: Mapping[str, Any]) -> None:

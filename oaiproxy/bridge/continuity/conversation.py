@@ -40,20 +40,32 @@ class SaidCall(msgspec.Struct, frozen=True):
     content: str
 
 
+class Before(msgspec.Struct, frozen=True):
+    """What was said before a turn; each stands for it.
+
+    @ivar prefix: for all of it.
+    @ivar since: for the user's last words and what came after them: they are the same in all requests of a tool loop,
+        where clients change or cut off what was said before.
+    """
+
+    prefix: bytes
+    since: bytes
+
+
 class SaidTurn(msgspec.Struct, frozen=True):
     """An assistant's message in a history.
 
     @ivar index: its place among the messages.
     @ivar text: its texts and refusals, without white space and thoughts.
     @ivar calls: its calls.
-    @ivar prefix: stands for everything that was said before it.
+    @ivar before: what was said before it.
     @ivar carried: what the client carries for it in ``reasoning_details``; empty where it carries nothing.
     """
 
     index: int
     text: str
     calls: tuple[SaidCall, ...]
-    prefix: bytes
+    before: Before
     carried: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -61,11 +73,29 @@ class Conversation(msgspec.Struct, frozen=True):
     """A chat history.
 
     @ivar turns: the assistant's turns, in order.
-    @ivar prefix: stands for all of it: what the answer will be an answer to.
+    @ivar before: all of it: what the answer will be an answer to.
     """
 
     turns: tuple[SaidTurn, ...]
-    prefix: bytes
+    before: Before
+
+
+class _Running:
+    """Stands for what was said so far."""
+
+    def __init__(self) -> None:
+        self._prefix = hashlib.blake2b(digest_size=DIGEST)
+        self._since = hashlib.blake2b(digest_size=DIGEST)
+
+    def add(self, said: bytes, *, user: bool = False) -> None:
+        one = hashlib.blake2b(said, digest_size=DIGEST).digest()
+        self._prefix.update(one)
+        if user:
+            self._since = hashlib.blake2b(digest_size=DIGEST)
+        self._since.update(one)
+
+    def before(self) -> Before:
+        return Before(self._prefix.digest(), self._since.digest())
 
 
 def converse(messages: Any) -> Conversation | None:
@@ -76,20 +106,20 @@ def converse(messages: Any) -> Conversation | None:
     """
     if not isinstance(messages, list):
         return None
-    digest = hashlib.blake2b(digest_size=DIGEST)
+    running = _Running()
     turns = []
     try:
         for index, given in enumerate(messages):
             for message, _ in unfolded(given, ""):
                 if message.get("role") == "assistant" and not is_native(message):
-                    turn = _turn(index, message, digest.digest())
+                    turn = _turn(index, message, running.before())
                     turns.append(turn)
-                    digest.update(_assistant(turn))
+                    running.add(_assistant(turn))
                 else:
-                    digest.update(_spoken(message))
+                    running.add(_spoken(message), user=message.get("role") == "user")
     except (AttributeError, LookupError, TypeError, ValueError, BadRequest, RecursionError, OverflowError):
         return None
-    return Conversation(tuple(turns), digest.digest())
+    return Conversation(tuple(turns), running.before())
 
 
 def squeezed(text: str) -> str:
@@ -107,7 +137,7 @@ def canonical(arguments: str) -> bytes:
         return arguments.encode("utf-8", "surrogatepass")
 
 
-def _turn(index: int, message: Mapping[str, Any], prefix: bytes) -> SaidTurn:
+def _turn(index: int, message: Mapping[str, Any], before: Before) -> SaidTurn:
     refusal = message.get("refusal")
     text = "".join((*_texts(message.get("content")), refusal if isinstance(refusal, str) else ""))
     calls = message.get("tool_calls")
@@ -116,7 +146,7 @@ def _turn(index: int, message: Mapping[str, Any], prefix: bytes) -> SaidTurn:
         index,
         squeezed(text),
         tuple(map(_call, calls)) if isinstance(calls, list) else (),
-        prefix,
+        before,
         tuple(each for each in details if isinstance(each, dict)) if isinstance(details, list) else (),
     )
 

@@ -58,7 +58,7 @@ def recall(conversation: Conversation, found: Mapping[int, KeptTurn], scope: Sco
         if not agrees(said, kept):
             changed = True
             continue
-        if (changed and kept.prefix != said.prefix) or kept in used:
+        if (changed and kept.prefix != said.before.prefix) or kept in used:
             continue
         used.append(kept)
         readable = kept.account == scope.account and kept.model == scope.model

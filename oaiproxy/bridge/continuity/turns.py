@@ -112,25 +112,34 @@ class KeptTurn(msgspec.Struct, frozen=True, array_like=True):
             return None
         return turn if turn.form == FORM else None
 
-    def key(self, tenant: bytes) -> bytes:
-        """By what it is found; see `turn_key`."""
+    def key(self, tenant: bytes, since: bytes) -> bytes:
+        """By what it is found; see `turn_key`.
+
+        @param since: see `Before`.
+        """
         call_id = self.call_id
-        return _key(tenant, b"call", call_id.encode()) if call_id else _text_key(tenant, self.text, self.prefix)
+        return _call_key(tenant, call_id, since) if call_id else _text_key(tenant, self.text, self.prefix)
 
 
 _decode = msgspec.msgpack.Decoder(KeptTurn).decode
 
 
 def turn_key(tenant: bytes, said: SaidTurn) -> bytes | None:
-    """By what an assistant's turn of a history is found: the id of its first call, or else its text and what was said
-    before it.
+    """By what an assistant's turn of a history is found: the id of its first call and what was said since the user's
+    last words, or else its text and all that was said before it.
+
+    A call's id alone would not do: there are servers that count calls from 0 in every conversation.
 
     @return: None where it says nothing.
     """
     for call in said.calls:
         if call.id:
-            return _key(tenant, b"call", call.id.encode("utf-8", "surrogatepass"))
-    return _text_key(tenant, said.text, said.prefix) if said.text else None
+            return _call_key(tenant, call.id, said.before.since)
+    return _text_key(tenant, said.text, said.before.prefix) if said.text else None
+
+
+def _call_key(tenant: bytes, call_id: str, since: bytes) -> bytes:
+    return _key(tenant, b"call", since, call_id.encode("utf-8", "surrogatepass"))
 
 
 def _text_key(tenant: bytes, text: str, prefix: bytes) -> bytes:
