@@ -49,7 +49,7 @@ def recall(conversation: Conversation, found: Mapping[int, KeptTurn], scope: Sco
     @param scope: whose request it is, and for which model.
     """
     turns: dict[int, Sequence[Item]] = {}
-    used: list[KeptTurn] = []
+    used: set[tuple[bytes, str]] = set()
     changed = False
     for said in conversation.turns:
         kept = found.get(said.index)
@@ -58,9 +58,11 @@ def recall(conversation: Conversation, found: Mapping[int, KeptTurn], scope: Sco
         if not agrees(said, kept):
             changed = True
             continue
-        if (changed and kept.prefix != said.before.prefix) or kept in used:
+        # a turn is known by its first call, or its text, and by what it was an answer to
+        same = (kept.prefix, kept.call_id or said.text)
+        if same in used or (changed and kept.prefix != said.before.prefix):
             continue
-        used.append(kept)
+        used.add(same)
         readable = kept.account == scope.account and kept.model == scope.model
         turns[said.index] = kept.items if readable else [item for item in kept.items if item["type"] != "reasoning"]
     return Recalled(turns, len(conversation.turns))
