@@ -108,6 +108,8 @@ def as_string_or_object(value: Any, param: str) -> str | dict[str, Any]:
 def member(value: Any, key: str, param: str) -> str:
     """The non-empty string under `key` of the object `value`, which is itself called `param`."""
     found = value.get(key)
+    if isinstance(found, str) and found:
+        return found
     if found is None or found == "":
         raise missing(f"{param}.{key}")
-    return as_string(found, f"{param}.{key}")
+    raise wrong_type(found, f"{param}.{key}", "a string")

@@ -6,6 +6,7 @@ What is joined are chat answers that are translated already, so that everything 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -36,7 +37,7 @@ def joint_translator(plan: AnswerPlan, count: int = 1) -> JointTranslator:
     @param count: how many upstream answers there are, each of which becomes a choice.
     """
     if count == 1:
-        return OneAnswer(lambda content_type: answer_translator(plan, content_type))
+        return OneAnswer(partial(answer_translator, plan))
     # usage can only be summed where it is known
     each = replace(plan, include_usage=True)
     makers: list[MakeTranslator] = [lambda content_type: answer_translator(each, content_type)] * count

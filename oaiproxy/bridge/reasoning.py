@@ -55,8 +55,12 @@ def translate_reasoning(draft: Draft) -> None:
         if draft.by_client("reasoning"):
             draft.notes.dropped("reasoning.summary", "with effort none there is nothing to sum up")
         summary = None
-    made: dict[str, str | None] = {"effort": effort, "summary": summary, **further}
-    reasoning = {key: value for key, value in made.items() if value is not None}
+    reasoning: dict[str, str] = {}
+    if effort is not None:
+        reasoning["effort"] = effort
+    if summary is not None:
+        reasoning["summary"] = summary
+    reasoning.update(further)
     if reasoning:
         draft.body["reasoning"] = reasoning
 

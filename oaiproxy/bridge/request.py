@@ -198,7 +198,7 @@ def _conversation(draft: Draft) -> None:
     if messages is not None:
         if given is not None:
             draft.dropped("input", "messages wins")
-        chained = any(draft.given.get(name) is not None for name in ("previous_response_id", "conversation"))
+        chained = draft.given.get("previous_response_id") is not None or draft.given.get("conversation") is not None
         history = History(
             reasoning=draft.capabilities.reasoning,
             names=draft.names,

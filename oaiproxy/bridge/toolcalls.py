@@ -44,6 +44,11 @@ class ClientCalls:
         self.sink = sink
         self.ids: list[str] = []
 
+    def close(self) -> None:
+        """Nothing more is told of them."""
+        # who is told of them may hold on to this object
+        del self.sink
+
     def name(self, upstream: str) -> str:
         """The client's name of the tool that upstream calls so."""
         return self.plan.names.get(upstream, upstream)

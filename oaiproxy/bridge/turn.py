@@ -354,9 +354,8 @@ class Turn:
             if slot.call is not None and not slot.closed:
                 slot.call.close({}, status == "completed")
         self._pause()
-        self.finished = True
         keep = self.plan.keep
-        self._sink.finish(
+        self._finish(
             Ending(
                 self._finish_reason(status, response.incomplete_details),
                 *self._annotations(),
@@ -376,9 +375,13 @@ class Turn:
         """
         if any(slot.call is not None and not slot.closed and self._knows(slot.call) for slot in self.slots):
             return
-        self.finished = True
         reason = self._finish_reason("completed", None)
-        self._sink.finish(Ending(reason, *self._annotations(), usage=chat_usage({})))
+        self._finish(Ending(reason, *self._annotations(), usage=chat_usage({})))
+
+    def _finish(self, ending: Ending) -> None:
+        self.finished = True
+        self._calls.close()
+        self._sink.finish(ending)
 
     def _knows(self, call: ToolCall) -> bool:
         """Whether the client has seen the beginning of a call."""

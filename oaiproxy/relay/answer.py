@@ -46,7 +46,10 @@ class UpstreamAnswer:
 
     def header(self, name: bytes) -> bytes:
         """The value of a header field (`name` in lower case), or nothing."""
-        return next((value for field, value in self.headers if field.lower() == name), b"")
+        for field, value in self.headers:
+            if field.lower() == name:
+                return value
+        return b""
 
     def deliver(self, protocol: IProtocol) -> None:
         """Send the body to `protocol`; nothing is read from the upstream before.

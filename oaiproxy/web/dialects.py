@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
@@ -113,14 +114,16 @@ def chat_over_responses(request: ApiRequest, context: CallContext) -> Call:
     if turns is not None and not plan.legacy_functions:
         # calls without ids cannot be found again
         plan = msgspec.structs.replace(plan, keep=turns.keep)
-    thoughts = context.settings.think.rules_for(context.named, request.model)
+    think, translator = context.settings.think, partial(joint_translator, plan, plan.choices)
     return Call(
         path=b"/responses",
         bodies=(translation.body,) * plan.choices,
         stream=plan.stream,
         asks_stream=plan.asks_stream,
         notes=translation.notes,
-        translator=_thoughtless(lambda: joint_translator(plan, plan.choices), thoughts, plan),
+        translator=_thoughtless(translator, think.rules_for(context.named, plan.model), plan)
+        if think.on
+        else translator,
         failure=lambda status, content_type, body: upstream_error(status, content_type, body, plan),
         plan=plan,
     )
