@@ -1,13 +1,20 @@
-"""The garbage collector of a service that is up."""
+"""The memory of a service that is up."""
 
 from __future__ import annotations
 
+import json
+import platform
+import signal
 import subprocess
 import sys
 
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.process import ROOT, clean_environ
+from benchmarks.processes import forget_most, memory
+from tests.process import ROOT, Service, clean_environ
+from tests.support import SocketTestCase, http_answer
+from tests.web.test_bridge import JSON, response
 
 
 class SettleTests(SynchronousTestCase):
@@ -20,3 +27,42 @@ class SettleTests(SynchronousTestCase):
             [sys.executable, "-c", program], cwd=ROOT, env=clean_environ({}), capture_output=True, text=True, check=True
         )
         self.assertEqual(done.stdout, "True True\n")
+
+
+class LargeBodyTests(SocketTestCase):
+    """How much memory a request with a large body takes, in a process of its own."""
+
+    timeout = 60
+    if platform.libc_ver()[0] != "glibc":
+        skip = "measured with the GNU C library on Linux"
+
+    async def bodies(self, kind: str) -> tuple[float, float]:
+        """How many times a body is there, at the most and afterwards, when three requests have it in turn."""
+        upstream = self.upstream()
+        upstream.answers(*[http_answer(json.dumps(response()).encode(), "200 OK", JSON)] * 4)
+        service = Service(f"--{kind}=0", f"--upstream=http://127.0.0.1:{self.upstream_port}")
+        self.addCleanup(deferToThread, service.stop, signal.SIGKILL)
+        port = int(service.found(rf"{kind} port: http://127.0.0.1:(\d+)"))
+        small, large = (
+            json.dumps({"model": "gpt-5.1", "messages": [{"role": "user", "content": "Say something. " * count}]})
+            for count in (1, 800_000)
+        )
+        before = 0.0
+        for body in (small, large, large, large):
+            status, _, _ = await self.ask(port, "POST", "/v1/chat/completions", body.encode(), JSON)
+            self.assertEqual(status, 200)
+            if not before:
+                [before, _] = memory([service.pid])
+                forget_most([service.pid])
+        now, most = memory([service.pid])
+        return tuple(1024 * (value - before) / len(large) for value in (most, now))  # type: ignore[return-value]
+
+    async def test_one_that_is_passed_on_is_there_once_and_not_for_long(self) -> None:
+        most, after = await self.bodies("passthrough")
+        self.assertLess(most, 1.5)
+        self.assertLess(after, 0.5)
+
+    async def test_one_that_is_translated_is_never_there_three_times(self) -> None:
+        most, after = await self.bodies("bridge")
+        self.assertLess(most, 2.5)
+        self.assertLess(after, 0.5)

@@ -26,7 +26,8 @@ JsonObject = dict[str, Any]
 
 
 class Body:
-    """A JSON request body that is decoded at most once, and re-encoded only when it was changed.
+    """A JSON request body that is decoded at most once, and re-encoded only when it was changed or its bytes were given
+    up.
 
     Immutable, as the requests that carry it are shared: whoever wants another body makes one with `Body.of`.
     """
@@ -68,6 +69,15 @@ class Body:
         if self._object is None:
             self._object = decode_object(self.raw)
         return self._object
+
+    def keep_decoded(self) -> None:
+        """Hold on to the decoded object alone, where nobody will ask for the bytes as they came: a large body is not
+        to be there twice.
+
+        @raise BadRequest: as `json`.
+        """
+        self.json()
+        self._raw = None
 
     def __repr__(self) -> str:
         # never the content: it belongs to the client

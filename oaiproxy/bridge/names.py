@@ -20,8 +20,13 @@ _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
 
 def digest(*parts: str) -> str:
     """64 hexadecimal digits that stand for `parts`."""
-    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
-    return hashlib.sha256(b"".join([b"%d:%b" % (len(data), data) for data in encoded])).hexdigest()
+    found = hashlib.sha256()
+    for part in parts:
+        # a part may be large: none is copied more than once, and one at a time
+        data = part.encode("utf-8", "surrogatepass")
+        found.update(b"%d:" % len(data))
+        found.update(data)
+    return found.hexdigest()
 
 
 def short_id(client_id: str) -> str:

@@ -22,6 +22,9 @@ from oaiproxy.interfaces import IRequestTransform, ITransformContext
 #: at the end of their instructions, and all that stands before it could not be shared by two turns any more.
 INSTRUCTIONS_HEAD = 1024
 
+#: Strings of more characters are digested as they are.
+_LONG = 1024
+
 #: Hexadecimal digits; the whole key may have 64 characters.
 _DIGITS = 40
 
@@ -101,26 +104,43 @@ def _beginning(body: Mapping[str, Any]) -> list[str] | None:
             opening += [role, str(len(content)), *content]
         if role == "user":
             break
-    head = "\n".join(filter(None, instructions)).encode("utf-8", "surrogatepass")[:INSTRUCTIONS_HEAD]
-    return [head.decode("latin-1"), *opening]
+    head = "\n".join([text[:INSTRUCTIONS_HEAD] for text in instructions if text]).encode("utf-8", "surrogatepass")
+    return [head[:INSTRUCTIONS_HEAD].decode("latin-1"), *opening]
 
 
 def _content(content: Any) -> list[str]:
     """The parts of a message's content; a string is the same as its one part."""
-    return [_part(part) for part in content] if isinstance(content, list) else [_part(content)]
+    said: list[str] = []
+    for part in content if isinstance(content, list) else [content]:
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str) or not isinstance(part, dict):
+            said.append(_text(text))
+        else:
+            said += _told(part)
+    return said
 
 
-def _part(part: Any) -> str:
-    if not isinstance(part, dict):
-        return _text(part)
-    text = part.get("text")
-    return text if isinstance(text, str) else _encoded({k: value for k, value in part.items() if k not in _MARKS})
+def _told(part: Mapping[str, Any]) -> list[str]:
+    """What a part says that is no text: its long strings as they are, an image may be too large to be copied, and the
+    JSON of the rest."""
+    fields: dict[str, Any] = {}
+    for name, value in part.items():
+        if name in _MARKS:
+            continue
+        if isinstance(value, dict):
+            fields.update((f"{name}.{key}", inner) for key, inner in value.items())
+        else:
+            fields[name] = value
+    said: list[str] = []
+    for name in sorted(name for name, value in fields.items() if isinstance(value, str) and len(value) > _LONG):
+        said += name, fields.pop(name)
+    return [*said, _encoded(fields)]
 
 
-def _encoded(part: Mapping[str, Any]) -> str:
+def _encoded(fields: Mapping[str, Any]) -> str:
     try:
         # the order of its keys is the client's whim
-        return json.dumps(part, sort_keys=True)
+        return json.dumps(fields, sort_keys=True)
     except (RecursionError, TypeError, ValueError):
         return ""  # the translation says what is wrong with it
 

@@ -15,6 +15,10 @@ from oaiproxy.api.errors import ApiError
 PIECE = 1 << 16
 
 
+def _unheard() -> None:
+    """What is called at an end that nobody waits for."""
+
+
 class BytesBody:
     """A body that is in memory, and can be sent as often as it takes.
 
@@ -133,7 +137,7 @@ class StreamedUpload:
         """
         self.length = body.length
         self.ended = False
-        self.on_end: Callable[[], None] = lambda: None
+        self.on_end: Callable[[], None] = _unheard
         self._body = body
         self._source = source
         self._seconds = seconds
@@ -167,6 +171,7 @@ class StreamedUpload:
     def stopProducing(self) -> None:
         if not self._stopped:
             self._stopped = True
+            self.on_end = _unheard
             self._source.discard()
 
     def _receive(self, data: bytes) -> None:
@@ -181,11 +186,14 @@ class StreamedUpload:
                 self._consumer.write(b"0\r\n\r\n")
             self._last, self._stopped, self.ended = self._seconds(), True, True
             self._done.callback(None)
-            self.on_end()
+            # whoever waits for the end knows this object: nothing is left that the garbage collector has to find
+            heard, self.on_end = self.on_end, _unheard
+            heard()
 
     def _fail(self, error: ApiError) -> None:
         if not self._stopped:
             self._stopped = True
+            self.on_end = _unheard
             self._done.errback(error)
 
 
@@ -207,7 +215,7 @@ class Upload:
         self.length = body.length
         self.last = seconds()
         self.ended = False
-        self.on_end: Callable[[], None] = lambda: None
+        self.on_end: Callable[[], None] = _unheard
         self._data = body.data
         self._seconds = seconds
         self._at = 0
@@ -230,6 +238,11 @@ class Upload:
 
     def stopProducing(self) -> None:
         self._stopped = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Hold on to nothing: whoever waits for the end knows this object, and the body may be large."""
+        self.on_end, self._data = _unheard, b""
 
     def _go_on(self) -> None:
         """Hand over pieces until the connection has enough for now, which it says while it gets them."""
@@ -244,4 +257,6 @@ class Upload:
         if self.ended and not self._stopped:
             self._stopped = True
             self._done.callback(None)
-            self.on_end()
+            heard = self.on_end
+            self._let_go()
+            heard()

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from oaiproxy.api.errors import ApiError, UpstreamInvalid
 from oaiproxy.api.headers import WARNING, for_client, for_client_changed, warning_header
 from oaiproxy.api.place import trace_of
-from oaiproxy.api.request import ApiRequest
+from oaiproxy.api.request import ApiRequest, PortKind
 from oaiproxy.api.secrets import Masker
 from oaiproxy.api.streamend import stream_end
 from oaiproxy.bridge import Repair, repair_for
@@ -274,7 +274,7 @@ class Exchange:
     # the answer, translated
 
     async def _translate(self, dialect: Dialect) -> None:
-        request = self._incoming.asked()
+        request = self._incoming.asked(reworded=self._port.kind is PortKind.BRIDGE)
         self._incoming.forget()
         if self._port.tools:
             request = marked(request, self._port.tools)

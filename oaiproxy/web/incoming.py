@@ -100,6 +100,8 @@ class Incoming:
         headers = for_upstream(self._sent, host=self._port.upstream.host)
         if self._transformed:
             request = self.asked()
+            # a body that a transform has changed is another one
+            self.forget()
             check_body(self._path, request.body.raw)
             return Outgoing(self.method, self._target, headers, BytesBody(request.body.raw), warnings=request.warnings)
         if self._is_read():
@@ -155,9 +157,10 @@ class Incoming:
         """
         return Body(self.content())
 
-    def asked(self) -> ApiRequest:
+    def asked(self, *, reworded: bool = False) -> ApiRequest:
         """The request in the client's dialect, after the transforms.
 
+        @param reworded: whether it goes upstream in another dialect, so that its bytes are not needed any more.
         @raise ApiError: it is refused, by us or by a transform.
         """
         if encoding := self._request.getHeader(b"content-encoding"):
@@ -167,12 +170,16 @@ class Incoming:
                 status=415,
                 code="unsupported_content_encoding",
             )
+        body = self.said()
+        if reworded:
+            body.keep_decoded()
+            self.forget()
         request = ApiRequest(
             port=self._port.kind,
             method=self.method.decode("latin-1"),
             path=self._path,
             headers=shown_fields(self.headers),
-            body=self.said(),
+            body=body,
         )
         if self._port.settings.think.on:
             self._named = request.model

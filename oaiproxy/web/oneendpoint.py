@@ -83,8 +83,8 @@ class ProxyIncoming(Incoming):
             )
         return Body.of({**fields, "messages": [{"role": "user", "content": prompt}]})
 
-    def asked(self) -> ApiRequest:
-        request = super().asked()
+    def asked(self, *, reworded: bool = False) -> ApiRequest:
+        request = super().asked(reworded=reworded)
         if self._port.settings.target_api is TargetApi.RESPONSES:
             return request
         return self._limited(request)

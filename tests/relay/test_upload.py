@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
@@ -88,6 +91,21 @@ class UploadTests(SynchronousTestCase):
             self.assertEqual(told, [])
             upload.resumeProducing()
         self.assertEqual(told, [True])
+
+    def test_once_it_has_ended_or_was_stopped_it_is_gone_with_the_body(self) -> None:
+        # without the garbage collector, which looks seldom and knows nothing of how large a body is
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for stopped in (False, True):
+            upload, taker, _ = self.sending(BytesBody(LARGE), pausing=True)
+            upload.on_end = partial(len, [upload])
+            if stopped:
+                upload.stopProducing()
+            while not (stopped or upload.ended):
+                upload.resumeProducing()
+            gone = weakref.ref(upload)
+            del upload, taker.upload
+            self.assertIsNone(gone(), f"stopped: {stopped}")
 
     def test_one_body_may_be_sent_several_times_at_once(self) -> None:
         body = BytesBody(LARGE)
