@@ -21,6 +21,7 @@ from twisted.web.client import ResponseDone
 from zope.interface import implementer
 
 from oaiproxy.relay.alarm import Alarm
+from oaiproxy.relay.promptly import write
 from oaiproxy.relay.reading import AnswerHead, AnswerReader, Unreadable
 from oaiproxy.relay.upload import Sending
 
@@ -171,8 +172,11 @@ class Connection(Protocol):
         self._reader.expect(bodiless=bodiless)
         answering: Deferred[AnswerHead] = Deferred(self._cancelled)
         self._answering = answering
-        self.transport.write(head)
-        if sending is not None:
+        if sending is None:
+            write(self.transport, head)
+        else:
+            # the body goes with it
+            self.transport.write(head)
             self._sending = sending
             self.transport.registerProducer(sending, True)
             sending.startProducing(self.transport).addCallbacks(self._sent, self._not_sent)

@@ -20,6 +20,7 @@ from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.api.framing import BodyReader, body_reader
 from oaiproxy.api.heads import RequestHead, head_end, read_head
 from oaiproxy.relay.alarm import Alarm
+from oaiproxy.relay.promptly import write
 from oaiproxy.settings import Limits
 from oaiproxy.web.clientbody import ClientBody
 from oaiproxy.web.draining import DrainingChannel
@@ -261,6 +262,9 @@ class ProxyChannel(DrainingChannel):
             body.fail(error)
 
     # answers
+
+    def write(self, data: bytes) -> None:
+        write(self.transport, data)
 
     def begin_answer(self) -> bool:
         """The head of an answer is about to be written.
