@@ -157,7 +157,7 @@ def _per_turn() -> str:
         "encrypted_content": "g" * 2000,
     }
     call = {"type": "function_call", "call_id": f"call_{1:024x}", "name": "look_up", "arguments": "{}"}
-    value = KeptTurn(FORM, b"a" * 16, "gpt-5.2", b"p" * 16, [thought, call]).encoded()
+    value = KeptTurn(FORM, b"a" * 16, "gpt-5.2", b"p" * 16, [thought, call]).encoded() or b""
     store.put({b"turn:" + b"0" * 32: value}, 3600)
     return (
         f"A turn whose reasoning has 2,000 bytes takes {len(value):,} bytes in a store, {store.bytes:,} in the memory."

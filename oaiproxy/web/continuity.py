@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from oaiproxy.api.errors import ApiError
+from oaiproxy.api.place import trace_of
 from oaiproxy.api.request import ApiRequest, JsonObject
 from oaiproxy.bridge.continuity import (
     NOTHING,
@@ -157,6 +158,8 @@ class Turns:
     @ivar recalled: what goes back.
     """
 
+    _log = Logger()
+
     def __init__(self, continuity: Continuity, conversation: Conversation, model: str, owner: Owner) -> None:
         """
         @param continuity: who keeps turns.
@@ -225,6 +228,14 @@ class Turns:
 
         @return: what the client is to carry.
         """
+        try:
+            return self._kept(slots)
+        except Exception as e:
+            # the answer is whole, whatever upstream has put into it
+            self._log.error("an answer cannot be kept\n{trace}", trace=trace_of(e))
+            return []
+
+    def _kept(self, slots: Slots) -> list[JsonObject]:
         self._said = items = kept_items(slots)
         if items is None:
             return []
@@ -239,7 +250,7 @@ class Turns:
         turn = kept_turn(items, self._scope, before.prefix)
         if turn is not None:
             value = turn.encoded()
-            if len(value) <= LARGEST_TURN:
+            if value is not None and len(value) <= LARGEST_TURN:
                 self._continuity.keep(turn.key(self._scope.tenant, before.since), value)
         return turn
 

@@ -243,14 +243,22 @@ class KeptTests(SynchronousTestCase):
 
     def test_what_is_kept_is_the_same_after_its_way_through_bytes(self) -> None:
         turn = keep(thought(), message("Größe", phase="commentary"), call())
-        assert turn is not None
-        self.assertEqual(KeptTurn.decoded(turn.encoded()), turn)
+        data = None if turn is None else turn.encoded()
+        self.assertEqual(None if data is None else KeptTurn.decoded(data), turn)
 
     def test_bytes_of_another_form_are_none(self) -> None:
         turn = keep(thought(), call())
         assert turn is not None
         for other in (b"", b"\xc1", b"\x93\x01", replace(turn, form=99).encoded(), b"{}"):
-            self.assertIsNone(KeptTurn.decoded(other))
+            self.assertIsNone(KeptTurn.decoded(other or b""))
+
+    def test_a_turn_with_numbers_beyond_all_bounds_has_no_bytes(self) -> None:
+        turn = keep(thought(), call(odd=10**30))
+        assert turn is not None
+        self.assertIsNone(turn.encoded())
+
+    def test_items_that_are_no_items_are_left_out(self) -> None:
+        self.assertEqual(items({}, {"type": None}, {"type": [1]}, thought(), call()), [THOUGHT, CALL])
 
     def test_snapshots_are_of_one_family_and_sizes_are_not(self) -> None:
         self.assertEqual(family("gpt-5.1-2025-11-13"), "gpt-5.1")

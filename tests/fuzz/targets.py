@@ -16,6 +16,7 @@ from tests.fuzz.answers import (
     failed_answer,
     joined_choices,
 )
+from tests.fuzz.continuity import kept_turns
 from tests.fuzz.draw import Draw
 from tests.fuzz.grammars import alias, llm_params, masked_heads, masking, request_target
 from tests.fuzz.reading import answer_reader, request_body, request_head
@@ -41,6 +42,7 @@ TARGETS: dict[str, Target] = {
         http_bridge,
         http_passthrough,
         joined_choices,
+        kept_turns,
         llm_params,
         masked_heads,
         masking,

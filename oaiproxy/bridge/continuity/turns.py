@@ -99,9 +99,12 @@ class KeptTurn(msgspec.Struct, frozen=True, array_like=True):
         """Whether its text is known, and not the client's to say."""
         return all(item["type"] != CLIENT_TEXT for item in self.items)
 
-    def encoded(self) -> bytes:
-        """Bytes of which `decoded` makes the turn."""
-        return msgspec.msgpack.encode(self)
+    def encoded(self) -> bytes | None:
+        """Bytes of which `decoded` makes the turn; None where it holds what no such bytes can say."""
+        try:
+            return msgspec.msgpack.encode(self)
+        except (OverflowError, RecursionError, UnicodeError):
+            return None
 
     @classmethod
     def decoded(cls, data: bytes) -> KeptTurn | None:
@@ -212,7 +215,6 @@ def _kept_item(slot: Slot) -> list[Item] | None:
     if item is None:
         # only pieces of it came; without thoughts a turn is whole, without its words it is not
         return [] if slot.kind is Kind.REASONING else None
-    kind = item["type"]
     if slot.kind is Kind.REASONING:
         readable = isinstance(item.get("encrypted_content"), str) or item.get("content")
         return [_cleaned(item)] if readable and item.get("status") != "incomplete" else []
@@ -226,7 +228,9 @@ def _kept_item(slot: Slot) -> list[Item] | None:
         # a call that nobody answers is refused
         return [_client_calls(slot.shown)] if slot.shown else ([] if "call_id" not in item else None)
     # the schema knows nothing else as input; an approval that was asked for cannot be given
-    return [_cleaned(item)] if kind in ITEMS and place_of(item) is not Place.NOTICE else []
+    kind = item.get("type")
+    known = isinstance(kind, str) and kind in ITEMS and place_of(item) is not Place.NOTICE
+    return [_cleaned(item)] if known else []
 
 
 def _client_calls(ids: Sequence[str]) -> Item:
