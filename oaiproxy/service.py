@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 
 from oaiproxy import __version__
 from oaiproxy.bridge import Learnt
-from oaiproxy.demo import demo_site
 from oaiproxy.discovery import BrokenPlugin
 from oaiproxy.garbage import settle
 from oaiproxy.interfaces import IExchangeObserver
@@ -288,6 +287,9 @@ class ProxyService(MultiService):
     def _open_demo(self) -> str:
         if self._part is not None and self._part.demo:
             return self._part.demo
+        # imported late: a service with another upstream starts sooner without
+        from oaiproxy.demo import demo_site
+
         text = "tcp:0:interface=127.0.0.1:backlog=1024"
         listening = self._listen(self._endpoint(text, self._reactor), text, demo_site(self._reactor), optional=False)
         assert listening is not None

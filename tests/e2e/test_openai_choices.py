@@ -141,13 +141,15 @@ class _ChoiceTests(ServiceTests):
         self.assertEqual(answers, [[(text, "stop")] * 3 for text in wanted])
 
     def test_a_refused_request_is_raised_once(self) -> None:
-        for stream in (False, True):
+        def ask(stream: bool) -> None:
             with self.assertRaises(openai.RateLimitError) as caught:
                 self.client().chat.completions.create(
                     model="gpt-4.1", messages=[{"role": "user", "content": "demo:error=429"}], n=2, stream=stream
                 )
             self.assertEqual(caught.exception.code, "rate_limit_exceeded")
             self.assertEqual(caught.exception.response.headers["retry-after"], "1")
+
+        self.at_once(ask, (False, True))
 
     def test_a_cut_is_never_taken_for_the_end(self) -> None:
         for text in ("demo:cut demo:tokens=100", "demo:fail-midstream"):

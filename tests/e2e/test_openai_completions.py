@@ -91,9 +91,11 @@ class CompletionsTests(ServiceTestCase):
         self.assertEqual(caught.exception.param, "prompt")
 
     def test_an_error_is_raised_as_what_it_is(self) -> None:
-        for stream in (False, True):
+        def ask(stream: bool) -> None:
             with self.assertRaises(RateLimitError):
                 self.client().completions.create(model=self.model, prompt="demo:error=429", stream=stream)
+
+        self.at_once(ask, (False, True))
 
 
 class StoredTests(ServiceTestCase):

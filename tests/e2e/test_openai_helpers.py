@@ -137,11 +137,13 @@ class _HelperTests(ServiceTests):
                 self.streamed("Where?", max_completion_tokens=16, **request)
 
     def test_a_broken_answer_is_not_parsed(self) -> None:
-        for text in ("demo:cut Where?", "demo:fail-midstream Where?", "demo:error=503"):
+        def ask(text: str) -> None:
             with self.assertRaises((openai.APIError, *BROKEN)):
                 self.parsed(text, response_format=Town)
             with self.assertRaises((openai.APIError, *BROKEN)):
                 self.streamed(text, response_format=Town)
+
+        self.at_once(ask, ("demo:cut Where?", "demo:fail-midstream Where?", "demo:error=503"))
 
     def test_the_asynchronous_helpers_do_the_same(self) -> None:
         async def ask() -> tuple[list[Any], Any, Any]:

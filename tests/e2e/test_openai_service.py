@@ -237,10 +237,13 @@ class LogTests(SynchronousTestCase):
         records = self.records(use)
         for record in records:
             self.assertEqual(list(record), ["timestamp", "port", "exchange", "direction", "payload"])
-        steps = [(record["port"], record["direction"]) for record in records]
-        each = ("downstream-request", "upstream-request", "upstream-response", "downstream-response")
-        chunks = ("upstream-response-chunk", "downstream-response-chunk")
-        self.assertEqual(steps, [(port, step) for port in ("passthrough", "bridge") for step in (*each, *chunks)])
+        self.assertEqual([record["port"] for record in records], ["passthrough"] * 6 + ["bridge"] * 6)
+        for exchange in (records[:6], records[6:]):
+            steps = [record["direction"] for record in exchange]
+            self.assertEqual(steps[:3], ["downstream-request", "upstream-request", "upstream-response"])
+            # upstream's body is there before the answer begins, where both come in one read
+            self.assertEqual(sorted(steps[3:5]), ["downstream-response", "upstream-response-chunk"])
+            self.assertEqual(steps[5:], ["downstream-response-chunk"])
 
     def test_both_dialects_of_a_bridged_stream_are_there(self) -> None:
         def use(service: Service) -> None:

@@ -146,6 +146,9 @@ class Probe:
             socket.create_connection(("127.0.0.1", self._port)).close()
         except ConnectionRefusedError:
             return False
+        except ConnectionResetError:
+            # it stops at this moment
+            return True
         return True
 
 

@@ -20,19 +20,21 @@ export const told = (error) => ({
   message: error.message,
 });
 
+/** What a scenario gives or throws. */
+async function outcome(run, tell) {
+  try {
+    return { value: await run() };
+  } catch (error) {
+    return { error: tell(error) };
+  }
+}
+
 /**
- * Runs the scenarios, or only those that were named, one after the other, and prints one JSON object: the name of each
- * -> {"value": what it gave} or {"error": what it threw}.
+ * Runs the scenarios, or only those that were named, and prints one JSON object: the name of each -> {"value": what it
+ * gave} or {"error": what it threw}.  All run at once: many of them do nothing but wait before something is tried again.
  */
 export async function report(scenarios, tell = told) {
-  const results = {};
-  for (const [name, run] of Object.entries(scenarios)) {
-    if (wanted.length && !wanted.includes(name)) continue;
-    try {
-      results[name] = { value: await run() };
-    } catch (error) {
-      results[name] = { error: tell(error) };
-    }
-  }
-  console.log(JSON.stringify(results));
+  const chosen = Object.entries(scenarios).filter(([name]) => !wanted.length || wanted.includes(name));
+  const results = await Promise.all(chosen.map(async ([name, run]) => [name, await outcome(run, tell)]));
+  console.log(JSON.stringify(Object.fromEntries(results)));
 }
