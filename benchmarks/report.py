@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from benchmarks import cost, delays, idle, sizes, starts
+from benchmarks import cost, delays, idle, sizes, starts, workers
 from benchmarks.contenders import Contender, versions
 from benchmarks.figures import Figure, Figures
 from benchmarks.filters import filters, translators
@@ -70,9 +70,9 @@ def measure(contenders: Sequence[Contender], size: Size) -> Figures:
             except AssertionError as error:
                 # what was found so far took long: it is told, and what is missing is said to be
                 _say(f"{each.title} is not measured any further: {error}")
-        if starts.has_workers() and "bridge" in {each.name for each in contenders}:
+        if workers.has_workers() and "bridge" in {each.name for each in contenders}:
             _say("workers")
-            starts.workers(measuring, size.times, 2 * size.seconds)
+            workers.workers(measuring, size.times, 2 * size.seconds)
     return figures
 
 
@@ -299,12 +299,15 @@ def page(figures: Figures, contenders: Sequence[Contender], out: Sequence[str], 
     rates = [figures.figure(f"{count} workers", "rate") for count in (1, 2)]
     spent = [_median(figures.figure(f"{count} workers", "cpu"), ",.0f") for count in (1, 2)]
     installed = ", ".join(f"{name} {version}" for name, version in versions().items())
-    workers = "- Workers: not measured.\n"
+    said = "- Workers: not measured.\n"
     if rates[0] and rates[1]:
-        workers = (
+        light = "nginx, which sends a file, and wrk" if workers.is_light() else "written in Python"
+        share = _median(figures.figure("2 workers", "busiest"), ".0f")
+        said = (
             f"- `--workers 2` against 1: {rates[1].shown(',.0f')} streams of {cost.CHUNKS} chunks at once a second "
-            f"through the bridge,\n  against {rates[0].shown(',.0f')}. On two processors the client and the upstream "
-            f"take a part of\n  both. A stream takes {spent[1]} µs of the workers, and {spent[0]} µs of one.\n"
+            f"through the bridge,\n  against {rates[0].shown(',.0f')}. A stream takes {spent[1]} µs of the "
+            f"workers, and {spent[0]} µs of one; the busier one did {share}%.\n  Upstream and client ({light}) have to "
+            "share the two processors with the workers.\n"
         )
     return _PAGE.format(
         measured=textwrap.fill(f"Measured on {datetime.now(UTC):%Y-%m-%d} with {installed}.", 120),
@@ -319,7 +322,7 @@ def page(figures: Figures, contenders: Sequence[Contender], out: Sequence[str], 
         times_added=time_table(figures, contenders),
         room=room_table(figures, contenders),
         direct=f" (p99 {direct.median:.1f} ms)" if direct else "",
-        workers=workers,
+        workers=said,
         growth=growth_table(figures, size),
         translators=translators(),
         filters=filters(),
