@@ -52,7 +52,7 @@ class RestartTests(SocketTestCase):
         def go_on(number: int) -> None:
             connection.write(b"%x\r\n%d\n\r\n" % (len(b"%d\n" % number), number))
             if number < PIECES:
-                reactor.callLater(0.1, go_on, number + 1)
+                reactor.callLater(0.05, go_on, number + 1)
             else:
                 connection.write(b"0\r\n\r\n")
 
