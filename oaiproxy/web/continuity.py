@@ -28,6 +28,7 @@ from oaiproxy.bridge.continuity import (
     converse,
     details,
     family,
+    is_worth_keeping,
     kept_items,
     kept_turn,
     recall,
@@ -247,6 +248,8 @@ class Turns:
         return []
 
     def _keep(self, items: list[Item], before: Before) -> KeptTurn | None:
+        if not is_worth_keeping(items):
+            return None
         turn = kept_turn(items, self._scope, before.prefix)
         if turn is not None:
             value = turn.encoded()

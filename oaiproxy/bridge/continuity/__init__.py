@@ -9,7 +9,15 @@ say: a state store, or the client itself (`oaiproxy.bridge.continuity.carrier`).
 from oaiproxy.bridge.continuity.carrier import carried, details
 from oaiproxy.bridge.continuity.conversation import Before, Conversation, SaidTurn, converse
 from oaiproxy.bridge.continuity.recall import NOTHING, Recalled, blames_recall, recall
-from oaiproxy.bridge.continuity.turns import KeptTurn, Scope, family, kept_items, kept_turn, turn_key
+from oaiproxy.bridge.continuity.turns import (
+    KeptTurn,
+    Scope,
+    family,
+    is_worth_keeping,
+    kept_items,
+    kept_turn,
+    turn_key,
+)
 
 __all__ = [
     "NOTHING",
@@ -24,6 +32,7 @@ __all__ = [
     "converse",
     "details",
     "family",
+    "is_worth_keeping",
     "kept_items",
     "kept_turn",
     "recall",

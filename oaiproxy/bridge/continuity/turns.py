@@ -166,6 +166,14 @@ def open_calls(items: Sequence[Item]) -> list[Item]:
     ]
 
 
+def is_worth_keeping(items: Sequence[Item]) -> bool:
+    """Whether an answer holds what the client's own words will not say.
+
+    @param items: its items (`kept_items`).
+    """
+    return any(item["type"] not in _ORDINARY or is_extraordinary(item) for item in items) or _is_several(items)
+
+
 def kept_turn(items: list[Item], scope: Scope, prefix: bytes) -> KeptTurn | None:
     """A finished answer as a turn to keep.
 
@@ -173,7 +181,7 @@ def kept_turn(items: list[Item], scope: Scope, prefix: bytes) -> KeptTurn | None
     @param prefix: stands for the conversation that it answers.
     @return: None where the client's own words will do as well.
     """
-    if not any(item["type"] not in _ORDINARY or is_extraordinary(item) for item in items) and not _is_several(items):
+    if not is_worth_keeping(items):
         return None
     return KeptTurn(FORM, scope.account, scope.model, prefix, items)
 
