@@ -161,7 +161,9 @@ class KeptTests(SynchronousTestCase):
 
     def test_what_a_chat_message_says_as_well_is_not_kept(self) -> None:
         self.assertIsNone(items(message("Hi")))
-        self.assertIsNone(items(message("Hi"), call()))
+
+    def test_a_call_is_kept_for_the_bytes_of_its_arguments(self) -> None:
+        self.assertEqual(items(message("Hi"), call()), [said_message("Hi"), CALL])
 
     def test_two_messages_are_kept_as_their_places_would_be_lost(self) -> None:
         self.assertEqual(items(message("One"), message("Two")), [said_message("One"), said_message("Two")])
@@ -175,7 +177,7 @@ class KeptTests(SynchronousTestCase):
         self.assertEqual(items(thought(), search, message("Hi")), [THOUGHT, kept, said_message("Hi")])
 
     def test_reasoning_that_cannot_be_read_again_is_left_out(self) -> None:
-        self.assertIsNone(items(thought(encrypted_content=None), call()))
+        self.assertIsNone(items(thought(encrypted_content=None), message("Hi")))
 
     def test_the_model_s_own_text_is_kept_where_nothing_is_encrypted(self) -> None:
         text = [{"type": "reasoning_text", "text": "Hm."}]
@@ -540,9 +542,14 @@ class CarrierTests(SynchronousTestCase):
         turn = keep(thought(), call())
         assert turn is not None
         summary, blob = details(turn, SCOPE)
-        common = {"id": summary["id"], "format": "openai-responses-v1", "index": 0}
-        self.assertEqual(summary, {"type": "reasoning.summary", "summary": "Hm.", **common})
-        self.assertEqual(blob, {"type": "reasoning.encrypted", "data": "sealed", **common})
+        common = {"id": summary["id"], "format": "openai-responses-v1", "output_index": 0}
+        self.assertEqual(summary, {"type": "reasoning.summary", "summary": "Hm.", "index": 0, **common})
+        self.assertEqual(blob, {"type": "reasoning.encrypted", "data": "sealed", "index": 1, **common})
+
+    def test_a_refusal_is_carried_as_such(self) -> None:
+        refusal = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
+        turn = self.carry(thought(), refusal, text="No.")
+        self.assertEqual(back([user("Hi"), assistant(None, refusal="No.")], {1: turn})[1:], [THOUGHT, refusal])
 
     def test_reasoning_and_calls_go_back_as_they_were(self) -> None:
         turn = self.carry(thought(), call(), calls=[LOOK])
@@ -594,6 +601,14 @@ class CarrierTests(SynchronousTestCase):
         expected = {"type": "reasoning", "summary": [], "encrypted_content": "sealed"}
         self.assertEqual(back([user("Hi"), assistant("Hi")], {1: own})[1], expected)
         self.assertIsNone(carried(said, SCOPE, own_account=False))
+
+    def test_others_name_the_item_and_not_its_place(self) -> None:
+        common = {"id": "rs_9", "format": "openai-responses-v1"}
+        summary = {"type": "reasoning.summary", "summary": "Hm.", "index": 0, **common}
+        blob = {"type": "reasoning.encrypted", "data": "sealed", "index": 1, **common}
+        (said,) = turns(assistant("Hi", reasoning_details=[summary, blob]))
+        own = carried(said, SCOPE, own_account=True)
+        self.assertEqual(back([user("Hi"), assistant("Hi")], {1: own})[1], THOUGHT)
 
     def test_details_of_another_form_are_left_out(self) -> None:
         good = {"type": "reasoning.encrypted", "data": "s", "id": "x", "format": "openai-responses-v1", "index": 0}

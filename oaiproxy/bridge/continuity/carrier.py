@@ -1,9 +1,9 @@
 """Turns that the client itself carries: ``reasoning_details`` of an assistant's message.
 
 The form is the one that OpenRouter made a convention of: entries of the types ``reasoning.encrypted`` (``data`` is
-upstream's blob) and ``reasoning.summary``, ``format`` ``openai-responses-v1``, ``index`` the item's place in the
-answer.  What else a chat message cannot say goes as an entry of its own with the whole item.  Every entry's ``id`` says
-for whom it was made.
+upstream's blob) and ``reasoning.summary``, ``format`` ``openai-responses-v1``, ``index`` the entry's own place, by
+which SDKs put the pieces of a stream together.  The item's place in the answer is ``output_index``.  What else a chat
+message cannot say goes as an entry of its own with the whole item.  Every entry's ``id`` says for whom it was made.
 """
 
 from __future__ import annotations
@@ -51,19 +51,27 @@ def details(turn: KeptTurn, scope: Scope) -> list[JsonObject]:
     """The ``reasoning_details`` for a turn: what of it the message beside them does not say."""
     id = carrier_id(scope)
     found: list[JsonObject] = []
-    several = sum(item["type"] == "message" for item in turn.items) > 1
-    for index, item in enumerate(turn.items):
-        common = {"id": id, "format": _FORMAT, "index": index}
+    plain = [item for item in turn.items if item["type"] == "message"]
+    for place, item in enumerate(turn.items):
+        entries: list[JsonObject] = []
         if item["type"] == "reasoning" and item.keys() == _PLAIN_REASONING:
             texts = [part.get("text", "") for part in item["summary"] if isinstance(part, dict)]
-            found += [{"type": _SUMMARY, "summary": text, **common} for text in texts]
-            found.append({"type": _ENCRYPTED, "data": item["encrypted_content"], **common})
-        elif item["type"] == "message" and not several:
+            entries += [{"type": _SUMMARY, "summary": text} for text in texts]
+            entries.append({"type": _ENCRYPTED, "data": item["encrypted_content"]})
+        elif plain == [item] and not _refuses(item):
             if "phase" in item:
-                found.append({"type": _ITEM, "item": {"type": CLIENT_TEXT, "phase": item["phase"]}, **common})
+                entries.append({"type": _ITEM, "item": {"type": CLIENT_TEXT, "phase": item["phase"]}})
         elif item["type"] not in _SAID or is_extraordinary(item):
-            found.append({"type": _ITEM, "item": item, **common})
+            entries.append({"type": _ITEM, "item": item})
+        for entry in entries:
+            found.append({**entry, "id": id, "format": _FORMAT, "index": len(found), "output_index": place})
     return found
+
+
+def _refuses(message: Item) -> bool:
+    """Whether a message has a refusal, which would come back as a text."""
+    content = message.get("content")
+    return isinstance(content, list) and any(part.get("type") == "refusal" for part in content)
 
 
 def carried(said: SaidTurn, scope: Scope, *, own_account: bool) -> KeptTurn | None:
@@ -77,13 +85,16 @@ def carried(said: SaidTurn, scope: Scope, *, own_account: bool) -> KeptTurn | No
     """
     id = carrier_id(scope)
     at: dict[int, Item] = {}
+    items: dict[str, int] = {}  # the places of items that others name by their ids
     for entry in said.carried:
-        index = entry.get("index")
-        if not isinstance(index, int) or not 0 <= index < _LONGEST or entry.get("format") != _FORMAT:
+        place, name = entry.get("output_index", entry.get("index")), str(entry.get("id"))
+        if not isinstance(place, int) or not 0 <= place < _LONGEST or entry.get("format") != _FORMAT:
             return None
-        if entry.get("id") != id and (not own_account or str(entry.get("id")).startswith("oaiproxy_")):
-            return None
-        _take(at, index, entry)
+        if name != id:
+            if not own_account or name.startswith("oaiproxy_"):
+                return None
+            place = items.setdefault(name, place)
+        _take(at, place, entry)
     if not at or not all(map(_is_whole, at.values())):
         return None
     return KeptTurn(FORM, scope.account, scope.model, said.before.prefix, list(_in_place(at, said)))

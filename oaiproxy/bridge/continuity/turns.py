@@ -32,8 +32,9 @@ PLAIN_CALLS = frozenset({"function_call", "custom_tool_call"})
 #: Items whose ``status`` tells upstream nothing; of those that upstream ran itself the schema demands it.
 _WITHOUT_STATUS = frozenset({"message", "reasoning", *PLAIN_CALLS})
 
-#: What a translation of the client's own words would give as well.
-_ORDINARY = frozenset({"message", CLIENT_CALLS, *PLAIN_CALLS})
+#: What a translation of the client's own words would give as well.  A call is not among it: clients write its arguments
+#: in other ways, and of a prompt with other bytes in it newer models drop the reasoning that follows (R10).
+_ORDINARY = frozenset({"message", CLIENT_CALLS})
 
 #: Fields of such items that it would not give.
 _EXTRAORDINARY = ("phase", "namespace", "caller")
@@ -287,7 +288,7 @@ def _texts(items: Iterable[Item]) -> Iterable[str]:
         content = item.get("content")
         if isinstance(content, str):
             yield content
-        for part in content if isinstance(content, list) else ():
+        for part in (each for each in content if isinstance(each, dict)) if isinstance(content, list) else ():
             text = part.get("refusal" if part.get("type") == "refusal" else "text")
             if isinstance(text, str):
                 yield text

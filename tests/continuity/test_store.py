@@ -1,0 +1,120 @@
+"""Where turns are kept: what a store that fails costs, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from oaiproxy.interfaces import IStateStore
+from oaiproxy.settings import ReasoningContinuity, Settings
+from oaiproxy.store import MemoryStore, StoreUnavailable
+from oaiproxy.web.continuity import LARGEST_TURN
+from tests.continuity.bridge import Bridge
+from tests.continuity.chatclient import ChatClient
+from tests.continuity.turns import Call, Play, Say, Thought, Turn
+from tests.continuity.upstream import StrictResponses
+
+HEADER = "x-oaiproxy-continuity"
+CALLS = (Turn((Thought(), Call("look_up", '{"country": "France"}'))),) * 3
+
+
+@implementer(IStateStore)
+class Down:
+    """A store that cannot be reached.
+
+    @ivar asked: what was asked of it.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def _fails(self, what: str) -> Deferred[None]:
+        self.asked.append(what)
+        return fail(StoreUnavailable("the store cannot be reached"))
+
+    def get(self, keys: Sequence[bytes]) -> Deferred[list[bytes | None]]:
+        return self._fails("get")  # type: ignore[return-value]
+
+    def put(self, entries: Mapping[bytes, bytes], seconds: float) -> Deferred[None]:
+        return self._fails("put")
+
+    def forget(self, keys: Sequence[bytes]) -> Deferred[None]:
+        return self._fails("forget")
+
+    def add(self, amounts: Mapping[bytes, int], seconds: float) -> Deferred[list[int]]:
+        return self._fails("add")  # type: ignore[return-value]
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
+
+class StoreTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.upstream = StrictResponses(Play(CALLS))
+        self.memory = MemoryStore(lambda: 0.0)
+
+    def bridge(self, store: IStateStore | None = None, mode: ReasoningContinuity = ReasoningContinuity.CACHE) -> Bridge:
+        return Bridge(self.upstream, Settings(reasoning_continuity=mode), store=store or self.memory)
+
+    def loop(self, bridge: Bridge, turns: int = 3) -> list[str | None]:
+        """Go through a tool loop, and return what each answer said of continuity."""
+        client, told = ChatClient().says("Which country?"), []
+        for _ in range(turns):
+            heard = bridge.chat(client.request())
+            self.assertEqual(heard.status, 200, heard)
+            told.append(heard.fields.get(HEADER))
+            client = client.hears(heard.body).runs_tools()
+        return told
+
+    def test_each_answer_says_how_many_turns_went_back(self) -> None:
+        self.assertEqual(self.loop(self.bridge()), [None, "1 of 1 turns", "2 of 2 turns"])
+
+    def test_a_store_that_is_down_costs_the_reasoning_and_no_answer(self) -> None:
+        store = Down()
+        self.assertEqual(self.loop(self.bridge(store)), [None, "0 of 1 turns", "0 of 2 turns"])
+        self.assertEqual(store.asked, ["put", "get", "put", "get", "put"])
+
+    def test_the_log_says_once_and_not_each_time_that_a_store_is_down(self) -> None:
+        lines: list[str] = []
+
+        def take(event: Mapping[str, object]) -> None:
+            if "reasoning is lost" in str(event.get("log_format")):
+                lines.append(str(event.get("error")))
+
+        observer = cast("ILogObserver", take)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.loop(self.bridge(Down()))
+        self.assertEqual(lines, ["the store cannot be reached"])
+
+    def test_turned_off_nothing_is_kept_and_nothing_is_said_of_it(self) -> None:
+        self.assertEqual(self.loop(self.bridge(mode=ReasoningContinuity.OFF)), [None] * 3)
+        self.assertEqual(len(self.memory), 0)
+        self.assertNotIn(b"encrypted_content", self.upstream.seen[0].body)
+
+    def test_bytes_that_are_no_turn_cost_no_answer(self) -> None:
+        bridge = self.bridge()
+        client = bridge.tell(ChatClient().says("Which country?")).runs_tools()
+        for key in list(self.memory._values):
+            self.memory.put({key: b"\xc1 no turn"}, 60)
+        self.assertEqual(bridge.chat(client.request()).fields[HEADER], "0 of 1 turns")
+
+    def test_an_answer_of_enormous_size_is_not_kept(self) -> None:
+        self.upstream = StrictResponses(Play((Turn((Thought(), Say("x" * LARGEST_TURN))),)))
+        self.bridge().tell(ChatClient().says("Go on and on."))
+        self.assertEqual(len(self.memory), 0)
+
+    def test_what_was_kept_is_found_by_another_bridge_with_the_same_store(self) -> None:
+        client = self.bridge().tell(ChatClient().says("Which country?")).runs_tools()
+        heard = self.bridge().chat(client.request())
+        self.assertEqual((heard.fields[HEADER], len(self.upstream.seen[-1].used)), ("1 of 1 turns", 1))
+
+    def test_a_client_with_another_key_finds_nothing(self) -> None:
+        bridge = self.bridge()
+        client = bridge.tell(ChatClient().says("Which country?"), "sk-one").runs_tools()
+        self.assertEqual(bridge.chat(client.request(), "sk-two").fields[HEADER], "0 of 1 turns")
