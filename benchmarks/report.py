@@ -272,7 +272,8 @@ Many streams, and the start:
   Each chunk has a number, and counts as lost if it does not come.
 - Idle streams: as many as the limit on open files allows (two for each stream), up to 10,000, all begun and none with
   anything to say; how much resident memory rose, for each.
-- From the start of the process to the first answer that went to the upstream and back; files in the system's cache.
+- From the start of the process to the first answer that went to the upstream and back; files in the system's cache,
+  bytecode beside them as pip leaves it.
 {workers}
 ## As work grows
 

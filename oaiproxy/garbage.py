@@ -13,7 +13,7 @@ _THRESHOLDS = (2_000, 10, 10)
 
 #: Blocks of so many bytes and more are each a mapping of their own: one that grows, as an encoded body does, is not
 #: copied, and the system has it back as soon as it is free.  Left alone, glibc keeps what was freed, up to 32 MB each.
-_OWN_MAPPING = 1 << 18
+_OWN_MAPPING = 1 << 20
 
 #: So many free bytes at the end of the heap are kept, so that it need not grow again with the next request.
 _KEPT = 1 << 22
