@@ -6,8 +6,10 @@ The transforms and dialects are those of the port itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from oaiproxy.api.errors import ApiError
 from oaiproxy.api.notes import Note
