@@ -24,7 +24,11 @@ _THOUGHTS = re.compile(r"<think>.*?</think>|<details type=\"reasoning\".*?</deta
 
 _TEXTS = frozenset({"text", "input_text", "output_text"})
 
-_encode = msgspec.json.Encoder().encode
+# long messages are long to encode and to digest: of what there is these take the least time
+_encode = msgspec.msgpack.Encoder().encode
+_digest = hashlib.sha256
+
+_json = msgspec.json.Encoder().encode
 _ordered = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -84,18 +88,18 @@ class _Running:
     """Stands for what was said so far."""
 
     def __init__(self) -> None:
-        self._prefix = hashlib.blake2b(digest_size=DIGEST)
-        self._since = hashlib.blake2b(digest_size=DIGEST)
+        self._prefix = _digest()
+        self._since = _digest()
 
     def add(self, said: bytes, *, user: bool = False) -> None:
-        one = hashlib.blake2b(said, digest_size=DIGEST).digest()
+        one = _digest(said).digest()
         self._prefix.update(one)
         if user:
-            self._since = hashlib.blake2b(digest_size=DIGEST)
+            self._since = _digest()
         self._since.update(one)
 
     def before(self) -> Before:
-        return Before(self._prefix.digest(), self._since.digest())
+        return Before(self._prefix.digest()[:DIGEST], self._since.digest()[:DIGEST])
 
 
 def converse(messages: Any) -> Conversation | None:
@@ -169,7 +173,7 @@ def _call(call: Mapping[str, Any]) -> SaidCall:
     inner = call["function"] if custom is None else custom
     content = inner.get("arguments") if custom is None else inner.get("input")
     if not isinstance(content, str):
-        content = "" if content is None else _encode(content).decode()
+        content = "" if content is None else _json(content).decode()
     id, name = call.get("id"), inner["name"]
     if not isinstance(name, str):
         raise TypeError("a tool's name has to be a string")

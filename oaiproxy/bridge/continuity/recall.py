@@ -59,7 +59,7 @@ def recall(conversation: Conversation, found: Mapping[int, KeptTurn], scope: Sco
             changed = True
             continue
         # a turn is known by its first call, or its text, and by what it was an answer to
-        same = (kept.prefix, kept.call_id or said.text)
+        same = (kept.prefix, said.calls[0].id if said.calls else said.text)
         if same in used or (changed and kept.prefix != said.before.prefix):
             continue
         used.add(same)
@@ -73,8 +73,8 @@ def agrees(said: SaidTurn, kept: KeptTurn) -> bool:
 
     Its calls have to be the same ones.  Its text may be missing where there are calls: many clients drop it then.
     """
-    calls = list(said.calls)
-    for item in open_calls(kept.items):
+    calls, asked = list(said.calls), open_calls(kept.items)
+    for item in asked:
         if item["type"] == CLIENT_CALLS:
             count = len(item["ids"])
             if [call.id for call in calls[:count]] != item["ids"]:
@@ -82,11 +82,13 @@ def agrees(said: SaidTurn, kept: KeptTurn) -> bool:
             del calls[:count]
         elif not (calls and _is_call(calls.pop(0), item)):
             return False
-    return not calls and (not kept.has_text or said.text == kept.text or (not said.text and kept.has_calls))
+    return not calls and (bool(asked and not said.text) or not kept.has_text or said.text == kept.text)
 
 
 def _is_call(said: SaidCall, item: Item) -> bool:
-    if said.id != item["call_id"] or ToolNames().upstream(said.name) != item.get("name"):
+    if said.id != item["call_id"] or (
+        item.get("name") != said.name and ToolNames().upstream(said.name) != item.get("name")
+    ):
         return False
     if item["type"] == "function_call":
         kept = item["arguments"]

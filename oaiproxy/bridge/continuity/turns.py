@@ -91,11 +91,6 @@ class KeptTurn(msgspec.Struct, frozen=True, array_like=True):
         return None
 
     @property
-    def has_calls(self) -> bool:
-        """Whether the client has to answer calls of it."""
-        return bool(open_calls(self.items))
-
-    @property
     def has_text(self) -> bool:
         """Whether its text is known, and not the client's to say."""
         return all(item["type"] != CLIENT_TEXT for item in self.items)
