@@ -31,6 +31,8 @@ setup(
         "httptools>=0.9",
         "zope.interface>=7",
         "pyopenssl>=25",
+        "cryptography>=44",
+        "hiredis>=3.2",
         "service-identity>=24.2",
         "msgspec>=0.20",
         "python-dotenv>=1",

@@ -128,8 +128,8 @@ class IStateStore(Interface):
 
     Whoever uses one has to be able to do without: what was put may be gone at any time, and any method may fail with
     `oaiproxy.store.StoreUnavailable`, soon rather than late.  Keys are names for the store alone, from 1 to 200 bytes
-    that tell nothing of a client.  Values may be as sensitive as a conversation: a store that others can read keeps them
-    encrypted.
+    that tell nothing of a client.  Values may be as sensitive as a conversation: a store that others can read keeps
+    them encrypted.
     """
 
     def get(keys: Sequence[bytes]) -> Deferred[list[bytes | None]]:
@@ -155,3 +155,9 @@ class IStateStore(Interface):
 
     def close() -> Deferred[None]:
         """Let go of connections and files, after what was begun."""
+
+
+class IStoreState(Interface):
+    """A state store that is not the process's own memory, and so may be away."""
+
+    available: bool = Attribute("Whether it can be used, as far as is known.")
