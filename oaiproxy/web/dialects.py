@@ -19,6 +19,7 @@ from oaiproxy.bridge import AnswerPlan, joint_translator, translate, upstream_er
 from oaiproxy.bridge.completions import completion_error, completion_translator, translate_completion
 from oaiproxy.clients import ClientProfile, OddBody
 from oaiproxy.models import Catalogue
+from oaiproxy.rates import WithoutUsageChunk
 from oaiproxy.rules.think import ThinkMode, ThinkRules
 from oaiproxy.rules.thinkanswer import REASONING, ChatAsItIs, ThoughtlessAnswer
 from oaiproxy.settings import Settings
@@ -143,8 +144,8 @@ def _thoughtless(
 
 
 def chat_as_is(rules: ThinkRules | None) -> Dialect:
-    """Chat Completions on both sides, for answers whose thoughts are taken out or set apart, or that are read for other
-    reasons.
+    """Chat Completions (or completions) on both sides, for answers whose thoughts are taken out or set apart, or that
+    are read for other reasons.
 
     @param rules: what is a thought, and what is done with it; None where nothing is.
     """
@@ -152,13 +153,19 @@ def chat_as_is(rules: ThinkRules | None) -> Dialect:
     def dialect(request: ApiRequest, context: CallContext) -> Call:
         check_body(request.path, request.body.raw)
         stream = request.json.get("stream") is True
+
+        def translator() -> JointTranslator:
+            answer = AsItIs() if rules is None else ChatAsItIs(rules, stream)
+            # asked for to count the tokens (`oaiproxy.rates.asking_for_usage`), not by the client
+            return WithoutUsageChunk(answer, stream) if "stream_options" in request.added else answer
+
         return Call(
-            path=b"/chat/completions",
+            path=request.path.encode("latin-1"),
             bodies=(request.body.raw,),
             stream=stream,
             asks_stream=stream,
             notes=(),
-            translator=lambda: AsItIs() if rules is None else ChatAsItIs(rules, stream),
+            translator=translator,
             # passed on as it is wherever that is possible
             failure=lambda status, content_type, body: upstream_error(status, content_type, body),
             as_is=True,

@@ -19,11 +19,12 @@ from oaiproxy.api.secrets import Masker
 from oaiproxy.api.streamend import stream_end
 from oaiproxy.bridge import Repair, repair_for
 from oaiproxy.observe.exchange import ExchangeLog, exchange_log
+from oaiproxy.rates import asking_for_usage
 from oaiproxy.relay import UpstreamAnswer, UpstreamBody
 from oaiproxy.tools import marked, offered, own_tools
 from oaiproxy.web.context import PortContext
 from oaiproxy.web.continuity import Turns
-from oaiproxy.web.dialects import Dialect, chat_over_responses
+from oaiproxy.web.dialects import Dialect, chat_over_responses, completions_over_responses
 from oaiproxy.web.downstream import Downstream
 from oaiproxy.web.incoming import Incoming
 from oaiproxy.web.ratelimits import See
@@ -31,6 +32,9 @@ from oaiproxy.web.site import ProxyRequest
 from oaiproxy.web.toolrounds import ToolRounds
 from oaiproxy.web.translated import TranslatedAnswer
 from oaiproxy.web.unpack import unpacker
+
+#: All of whose streams say what they cost without being asked.
+_OVER_RESPONSES = (chat_over_responses, completions_over_responses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +282,8 @@ class Exchange:
         self._incoming.forget()
         if self._port.tools:
             request = marked(request, self._port.tools)
+        if self._port.settings.rates.tokens and dialect not in _OVER_RESPONSES:
+            request = asking_for_usage(request)
         if self._port.learnt:
             request = self._port.learnt.apply(request, self._incoming.account)
         self._asked = request

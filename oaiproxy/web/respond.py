@@ -30,6 +30,9 @@ def write_head(request: ProxyRequest, status: int, headers: Pairs, phrase: bytes
     """Set status and header fields."""
     request.code = status
     request.code_message = phrase_of(status) if phrase is None else phrase
+    if request.own_fields:
+        names = {name.lower() for name, _ in request.own_fields}
+        headers = [*(field for field in headers if field[0].lower() not in names), *request.own_fields]
     if request.finish_head is None:
         request.fields = headers
         return

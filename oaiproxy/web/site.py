@@ -41,6 +41,7 @@ class ProxyRequest(Request):
     @ivar body: its body, which comes meanwhile.
     @ivar error_form: makes the answer of an error for this client; None for the API's error object.
     @ivar finish_head: sees the header fields of the answer last, whatever it will be, and may change them; or None.
+    @ivar own_fields: header fields of the answer that take the place of others of the same names.
     @ivar fields: the header fields of the answer; those of `responseHeaders` go with them.
     @ivar delimited: whether the answer that was begun says where its body ends; else the connection's end is its end.
     """
@@ -51,6 +52,7 @@ class ProxyRequest(Request):
     body: ClientBody
     error_form: Callable[[ApiError], ErrorAnswer] | None = None
     finish_head: Callable[[Headers], None] | None = None
+    own_fields: Sequence[Header] = ()
     fields: Iterable[Header] = ()
     delimited = False
     _bodiless = False

@@ -19,6 +19,7 @@ from oaiproxy.web.dialects import Call
 from oaiproxy.web.downstream import Downstream, Pairs
 from oaiproxy.web.incoming import Outgoing
 from oaiproxy.web.keepalive import Keepalive
+from oaiproxy.web.ratelimits import Ticket
 from oaiproxy.web.toolrounds import ToolRounds
 from oaiproxy.web.unpack import unpacker
 
@@ -45,6 +46,7 @@ class TranslatedAnswer:
         accepted: Callable[[], None],
         rounds: ToolRounds | None = None,
         repairs: Callable[[ApiError], bool] = lambda error: False,
+        ticket: Ticket | None = None,
     ) -> None:
         """
         @param name: the exchange's, for the log.
@@ -57,6 +59,7 @@ class TranslatedAnswer:
         @param accepted: called once upstream has taken every request, before the client hears of it.
         @param rounds: says what follows an answer that calls tools of the proxy's; None where none are run.
         @param repairs: whether the request is sent again without what upstream refuses.
+        @param ticket: counts what the answers cost; None where nobody does.
         """
         self._name = name
         self._port = port
@@ -71,6 +74,7 @@ class TranslatedAnswer:
         self._accepted = accepted
         self._rounds = rounds
         self._repairs = repairs
+        self._ticket = ticket
         self._joint = call.translator() if rounds is None else rounds.joint
         self._bodies: UpstreamBodies | None = None  # those that come piece by piece
         self._arriving: dict[int, UpstreamBody] = {}  # of them, those that answer a request, by its number
@@ -165,9 +169,13 @@ class TranslatedAnswer:
             self._stream, self._as_is = says_stream(content_type, self._call.stream), answer
             end = stream_end(request.target, content_type.encode("latin-1")) if answer.until_close else None
             self._give(b"")  # the client learns the head now
+        ticket = self._ticket
+        see = None if ticket is None else ticket.watch_plain(answer.status, content_type, request.target)
 
         def receive(data: bytes) -> None:
             plain = unpack(data)
+            if see is not None:
+                see(plain)
             self._give(joint.feed(part, plain if end is None else end.feed(plain)))
             # what failed after something for the client waits for the next call, and upstream may never give cause
             joint.feed(part, b"")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -9,7 +11,7 @@ from oaiproxy.api.errors import MethodNotAllowed, NotFound
 from oaiproxy.api.request import PortKind
 from oaiproxy.bridge.stored import no_list
 from oaiproxy.web.context import PortContext
-from oaiproxy.web.dialects import chat_over_responses, completions_over_responses
+from oaiproxy.web.dialects import Dialect, chat_over_responses, completions_over_responses
 from oaiproxy.web.exchange import Choice, Exchange
 from oaiproxy.web.front import Front
 from oaiproxy.web.health import HealthResource, UpstreamCheck
@@ -18,7 +20,7 @@ from oaiproxy.web.oneendpoint import OneEndpoint
 from oaiproxy.web.paths import below_v1
 from oaiproxy.web.site import ProxyRequest
 from oaiproxy.web.stored import StoredCompletion
-from oaiproxy.web.thinking import chat_dialect
+from oaiproxy.web.thinking import chat_dialect, completions_dialect
 
 
 def resource_tree(port: PortContext) -> IResource:
@@ -31,10 +33,12 @@ def resource_tree(port: PortContext) -> IResource:
         chat.putChild(b"completions", ChatResource(port))
         v1.putChild(b"chat", chat)
         v1.putChild(b"completions", CompletionsResource(port))
-    elif port.settings.think.on or port.tools:
+    elif port.settings.think.on or port.tools or port.settings.rates.tokens:
         chat = _Branch(leaf=RelayResource(port))
-        chat.putChild(b"completions", ReadChatResource(port))
+        chat.putChild(b"completions", ReadResource(port, lambda request: chat_dialect(port, request)))
         v1.putChild(b"chat", chat)
+        if port.settings.rates.tokens:
+            v1.putChild(b"completions", ReadResource(port, lambda request: completions_dialect(port, request)))
     root.putChild(b"v1", v1)
     check = UpstreamCheck(port)
     for folder, elsewhere in ((root, nowhere), (v1, relay)):
@@ -98,19 +102,24 @@ class ChatResource(Resource):
         return NOT_DONE_YET
 
 
-class ReadChatResource(Resource):
-    """``POST /v1/chat/completions`` on a passthrough port that has to read the answers; all else there is passed on."""
+class ReadResource(Resource):
+    """``POST /v1/chat/completions``, or ``/v1/completions``, on a passthrough port that has to read the answers; all
+    else there is passed on."""
 
-    def __init__(self, port: PortContext) -> None:
+    def __init__(self, port: PortContext, choose: Callable[[ProxyRequest], Dialect | None]) -> None:
+        """
+        @param port: the port.
+        @param choose: says, of a request whose body is collected, how it is said upstream; None for as it is.
+        """
         super().__init__()
         self._port = port
+        self._choice = Choice(choose)
 
     def getChild(self, path: bytes, request: ProxyRequest) -> Resource:
         return RelayResource(self._port) if path else self
 
     def render(self, request: ProxyRequest) -> int:
-        choice = Choice(lambda request: chat_dialect(self._port, request)) if request.method == b"POST" else None
-        Exchange(self._port, request, choice).start()
+        Exchange(self._port, request, self._choice if request.method == b"POST" else None).start()
         return NOT_DONE_YET
 
 

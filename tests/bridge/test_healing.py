@@ -72,6 +72,12 @@ SAID = [
     ),
 ]
 
+#: What they say where a stream is passed on, and the proxy counts what it costs.
+SAID_OF_USAGE = [
+    (refusal("Unrecognized request argument supplied: stream_options"), "stream_options.include_usage"),
+    (refusal("Extra inputs are not permitted", "stream_options.include_usage"), "stream_options.include_usage"),
+]
+
 
 class RepairTests(SynchronousTestCase):
     def test_what_upstream_names_is_what_is_left_out(self) -> None:
@@ -79,7 +85,19 @@ class RepairTests(SynchronousTestCase):
             self.assertEqual(repaired(defaults(), error)[0], name, error.message)
 
     def test_each_repair_is_tried_here(self) -> None:
-        self.assertEqual({name for _, name in SAID}, {repair.name for repair in REPAIRS})
+        self.assertEqual({name for _, name in SAID + SAID_OF_USAGE}, {repair.name for repair in REPAIRS})
+
+    def test_a_stream_whose_usage_is_refused_is_not_asked_for_it(self) -> None:
+        passed = replace(request(stream=True), port=PortKind.PASSTHROUGH)
+        for error, name in SAID_OF_USAGE:
+            found = repaired(passed.with_added(stream_options={"include_usage": True}), error)
+            self.assertEqual((found[0], found[1].json), (name, {**BODY, "stream": True}))
+            self.assertIsNone(repair_for(found[1], error))
+            # of the client's own options none goes
+            both = {"include_usage": True, "include_obfuscation": False}
+            _, kept = repaired(passed.with_added(stream_options=both), error)
+            self.assertEqual(kept.json["stream_options"], {"include_obfuscation": False})
+            self.assertIsNone(repair_for(passed.with_fields(stream_options=both), error))
 
     def test_without_a_summary_the_effort_stays(self) -> None:
         _, found = repaired(defaults(), refusal("No.", "reasoning.summary"))
