@@ -18,6 +18,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from oaiproxy.manager import ServiceManager
+
 #: The exit status where the service could not start.
 EXIT_FAILED = 1
 
@@ -39,6 +41,7 @@ class Stopping:
     """The process's end.
 
     @ivar status: its exit status.
+    @ivar announced: whether balancers are to see it before the ports are closed.
     """
 
     _log = Logger()
@@ -46,6 +49,8 @@ class Stopping:
     def __init__(self, reactor: Any) -> None:
         """@param reactor: what is stopped."""
         self.status = 0
+        self.announced = True
+        self._manager = ServiceManager()
         self._reactor = reactor
         self._hurry: Callable[[], None] = lambda: None
         self._told = False
@@ -78,10 +83,18 @@ class Stopping:
         self._log.info("{name}: ending; another one ends at once", name=name)
         self.end()
 
+    def ready(self, status: str) -> None:
+        """Say that requests are answered.
+
+        @param status: what the service does, for people.
+        """
+        self._manager.ready(status)
+
     def end(self) -> None:
         """End the process in order, where it does not do so already."""
         if not self._told and self._reactor.running:
             self._told = True
+            self._manager.stopping("letting what runs come to its end")
             self._reactor.stop()
 
     def hurry(self) -> None:

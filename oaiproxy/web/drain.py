@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, FirstError, TimeoutError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, FirstError, TimeoutError, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -35,13 +35,34 @@ class Drain:
         self._exchanges = exchanges
         self._seconds = seconds
         self._hurried = False
-        self._waiting: Deferred[list[None]] | None = None
+        self._waiting: Deferred[list[None]] | Deferred[None] | None = None
 
     def hurry(self) -> None:
         """Wait for nobody any longer."""
         self._hurried = True
         if self._waiting is not None:
             self._waiting.cancel()
+
+    async def announce(self, seconds: float) -> None:
+        """Let the health check say that the end is near, while connections are taken still.
+
+        A balancer that looks there sends nothing new by the time at which the ports are closed.  Without that, what is
+        in a port's queue when it is closed is lost (the kernel resets it), and nobody knows if it may be sent again.
+
+        @param seconds: how long balancers need to see it.
+        """
+        for exchanges in self._exchanges:
+            exchanges.draining = True
+        if not seconds or self._hurried:
+            return
+        self._log.info("the health check says so for {seconds:g} s, then the ports are closed", seconds=seconds)
+        self._waiting = deferLater(self._reactor, seconds)
+        try:
+            await self._waiting
+        except CancelledError:
+            pass
+        finally:
+            self._waiting = None
 
     async def run(self) -> bool:
         """Let everything end, and see to it that it does.

@@ -1,7 +1,9 @@
-"""``GET /health``: whether the service lives, and where that is asked, whether its upstream does."""
+"""``GET /health``: whether the service lives; where that is asked, whether its upstream does as well, how much there is
+to do, and how its store is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs
 
 import msgspec
@@ -14,6 +16,7 @@ from oaiproxy.api.errors import ApiError, MethodNotAllowed, UpstreamTimeout
 from oaiproxy.api.headers import for_upstream
 from oaiproxy.api.loop import marked
 from oaiproxy.api.place import trace_of
+from oaiproxy.interfaces import IStateStore, IStoreState
 from oaiproxy.relay import UpstreamBody
 from oaiproxy.relay.limits import within
 from oaiproxy.web.context import MARK, PortContext
@@ -48,6 +51,8 @@ class HealthResource(Resource):
         self._elsewhere = elsewhere
         self._always = port.settings.health_asks_upstream
         self._exchanges = port.exchanges
+        self._census = port.census
+        self._store = port.store
 
     def getChild(self, path: bytes, request: ProxyRequest) -> Resource:
         return self if not path and not request.postpath else self._elsewhere
@@ -55,26 +60,52 @@ class HealthResource(Resource):
     def render(self, request: ProxyRequest) -> int:
         if request.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed("The health check is asked with GET.", ("GET", "HEAD"))
+        query = request.uri.partition(b"?")[2].decode("latin-1")
+        said = parse_qs(query, keep_blank_values=True, max_num_fields=100) if query else {}
+        found = self._details(said)
         if self._exchanges.draining:
-            write_body(request, 503, b'{"status":"shutting_down"}', _NOT_KEPT)
-            return NOT_DONE_YET
-        if self._asks_upstream(request):
-            _Answer(request, self._check)
+            _say(request, 503, {"status": "shutting_down", **found})
+        elif _wanted(said, "upstream", self._always):
+            _Answer(request, self._check, found)
         else:
-            write_body(request, 200, b'{"status":"ok"}', _NOT_KEPT)
+            _say(request, 200, {"status": "ok", **found})
         return NOT_DONE_YET
 
-    def _asks_upstream(self, request: ProxyRequest) -> bool:
-        query = request.uri.partition(b"?")[2].decode("latin-1")
-        said = parse_qs(query, keep_blank_values=True, max_num_fields=100).get("upstream") if query else None
-        return self._always if said is None else said[-1].lower() not in _NO
+    def _details(self, said: Mapping[str, Sequence[str]]) -> dict[str, object]:
+        """What is told only to those who ask for it, so that the usual answer is always the same."""
+        found: dict[str, object] = {}
+        if _wanted(said, "exchanges", False):
+            found["exchanges"] = sum(map(len, self._census))
+        if _wanted(said, "store", False):
+            found["store"] = _store(self._store)
+        return found
+
+
+def _store(store: IStateStore | None) -> str:
+    """How a store is.  One that is away costs no answer, so the service is well all the same."""
+    state = IStoreState(store, None)
+    if state is None:
+        return "memory"
+    return "ok" if state.available else "unavailable"
+
+
+def _wanted(said: Mapping[str, Sequence[str]], name: str, otherwise: bool) -> bool:
+    """Whether a query asks for something."""
+    values = said.get(name)
+    return otherwise if values is None else values[-1].lower() not in _NO
+
+
+def _say(request: ProxyRequest, status: int, found: Mapping[str, object]) -> None:
+    write_body(request, status, msgspec.json.encode(found), _NOT_KEPT)
 
 
 class _Answer:
     """Answers one request with what is found of the upstream."""
 
-    def __init__(self, request: ProxyRequest, check: UpstreamCheck) -> None:
+    def __init__(self, request: ProxyRequest, check: UpstreamCheck, found: Mapping[str, object]) -> None:
+        """@param found: what else is to be said."""
         self._request = request
+        self._found = found
         self._gone = False
         request.notifyFinish().addErrback(self._left)
         check.outcome().addCallback(self._say)
@@ -86,10 +117,9 @@ class _Answer:
         if self._gone:
             return
         if error is None:
-            write_body(self._request, 200, b'{"status":"ok","upstream":"ok"}', _NOT_KEPT)
-            return
-        found = {"status": "error", "upstream": "error", **error.as_object()}
-        write_body(self._request, 503, msgspec.json.encode(found), _NOT_KEPT)
+            _say(self._request, 200, {"status": "ok", "upstream": "ok", **self._found})
+        else:
+            _say(self._request, 503, {"status": "error", "upstream": "error", **error.as_object(), **self._found})
 
 
 class UpstreamCheck:

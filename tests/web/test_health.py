@@ -8,13 +8,17 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from oaiproxy.api.request import PortKind
 from oaiproxy.api.secrets import Secret
+from oaiproxy.interfaces import IStoreState
 from oaiproxy.models import Catalogue
 from oaiproxy.settings import Access, AuthMode, Settings
+from oaiproxy.store import MemoryStore
 from oaiproxy.transforms import Pipeline
 from oaiproxy.web import PortContext
+from oaiproxy.web.exchanges import Exchanges
 from oaiproxy.web.health import KEPT, PATIENCE, UpstreamCheck
 from tests.support import UpstreamConnection, http_answer
 from tests.web.asking import Answer, AskingTestCase
@@ -24,6 +28,9 @@ KEYED = Settings(access=Access(AuthMode.REPLACE, (Secret("team-key"),), Secret("
 
 
 class LivenessTests(AskingTestCase):
+    def setUp(self) -> None:
+        self.census: list[Exchanges] = []
+
     async def test_it_says_ok_and_asks_nobody(self) -> None:
         for kind in PortKind:
             upstream = self.upstream()
@@ -34,6 +41,41 @@ class LivenessTests(AskingTestCase):
                 self.assertEqual(answer.fields["content-type"], "application/json")
                 self.assertEqual(answer.fields["cache-control"], "no-store")
             self.assertEqual(upstream.requests, [])
+
+    async def test_it_says_how_many_exchanges_run_in_the_process_where_that_is_asked(self) -> None:
+        upstream = self.upstream()
+        upstream.script = lambda connection, request: None
+        ports = [self.proxy(kind, census=self.census) for kind in PortKind]
+        asked = "GET /health?exchanges=1"
+        self.assertEqual((await self.asks(ports[0], asked)).body, b'{"status":"ok","exchanges":0}')
+        clients = [await self.client(port) for port in (*ports, ports[1])]
+        for client in clients:
+            client.post("/v1/responses", b"{}")
+        await self.until(lambda: len(upstream.requests) == 3)
+        for port in ports:
+            self.assertEqual((await self.asks(port, asked)).body, b'{"status":"ok","exchanges":3}')
+        clients[0].transport.abortConnection()
+        await self.until(lambda: sum(map(len, self.census)) == 2)
+        self.assertEqual((await self.asks(ports[0], asked)).body, b'{"status":"ok","exchanges":2}')
+        self.census[0].draining = True
+        answer = await self.asks(ports[0], asked)
+        self.assertEqual((answer.status, answer.body), (503, b'{"status":"shutting_down","exchanges":2}'))
+
+    async def test_it_says_how_the_store_is_where_that_is_asked_and_is_well_in_any_case(self) -> None:
+        @implementer(IStoreState)
+        class State(MemoryStore):
+            available = True
+
+        self.upstream()
+        state = State(Clock().seconds)
+        asked = "GET /health?store=1"
+        for store, expected in ((None, "memory"), (MemoryStore(Clock().seconds), "memory"), (state, "ok")):
+            answer = await self.asks(self.proxy(store=store), asked)
+            self.assertEqual((answer.status, json.loads(answer.body)), (200, {"status": "ok", "store": expected}))
+        state.available = False
+        answer = await self.asks(self.proxy(store=state), asked)
+        self.assertEqual((answer.status, json.loads(answer.body)), (200, {"status": "ok", "store": "unavailable"}))
+        self.assertEqual((await self.asks(self.proxy(store=state), "GET /health")).body, b'{"status":"ok"}')
 
     async def test_it_is_ok_where_the_upstream_is_not(self) -> None:
         self.upstream()
