@@ -11,7 +11,9 @@ from benchmarks.contenders import BY_NAME, chosen
 from benchmarks.cost import cost
 from benchmarks.filters import filters, translators
 from benchmarks.growth import growth
+from benchmarks.ratelimits import ratelimits
 from benchmarks.report import QUICK, Size, delay, report
+from benchmarks.stores import stores
 from benchmarks.uploads import uploads
 
 #: What is measured without others: each makes a table.
@@ -19,7 +21,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "translators": translators,
     "filters": filters,
     "growth": growth,
+    "stores": stores,
     "uploads": uploads,
+    "ratelimits": ratelimits,
 }
 
 

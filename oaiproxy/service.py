@@ -21,15 +21,17 @@ from oaiproxy import __version__
 from oaiproxy.bridge import Learnt
 from oaiproxy.discovery import BrokenPlugin
 from oaiproxy.garbage import settle
-from oaiproxy.interfaces import IExchangeObserver
+from oaiproxy.handedover import NOTHING_HANDED_OVER, check_handed_over
+from oaiproxy.interfaces import IExchangeObserver, IStateStore
 from oaiproxy.models import Catalogue, CatalogueError
 from oaiproxy.observe.traffic import TrafficLog
 from oaiproxy.relay import AuthoritiesError, Retry, UpstreamClient, UpstreamTls, load_authorities, own_address
 from oaiproxy.settings import DEMO, Port, ServiceSettings, Settings, Timeouts
 from oaiproxy.stopping import EXIT_ENDED, EXIT_FAILED, Stopping, tell_operator
+from oaiproxy.store import MemoryStore, StoreRefused, open_store
 from oaiproxy.tools import ToolBox, ToolBoxError
 from oaiproxy.transforms import Pipeline
-from oaiproxy.web import Connections, Drain, PortContext, ProxySite, resource_tree
+from oaiproxy.web import Connections, Drain, Exchanges, PortContext, ProxySite, resource_tree
 
 #: A machine without IPv6 says one of these of ``::1``.
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
@@ -58,6 +60,7 @@ class Part:
     @ivar demo: base URL of the embedded upstream that another process has; or nothing.
     @ivar log: descriptor of the traffic log that another process has begun, or None.
     @ivar connections: told how many connections of clients there are, whenever that changes.
+    @ivar serves: whether it answers requests, and does not only see whether it could.
     """
 
     sockets: Any
@@ -66,6 +69,7 @@ class Part:
     demo: str = ""
     log: int | None = None
     connections: Callable[[int], None] | None = None
+    serves: bool = True
 
 
 class ProxyService(MultiService):
@@ -116,6 +120,7 @@ class ProxyService(MultiService):
         self._listening: list[IListeningPort] = []
         self._demo: list[IListeningPort] = []
         self._upstreams: Sequence[UpstreamClient] = ()
+        self._store: IStateStore | None = None
         self.addresses: list[tuple[Port, str]] = []
         self.traffic: TrafficLog | None = None
         self.demo = ""
@@ -131,8 +136,11 @@ class ProxyService(MultiService):
     def _endpoint(text: str, sockets: Any) -> IStreamServerEndpoint:
         try:
             endpoint: IStreamServerEndpoint = serverFromString(sockets, text)
+            check_handed_over(endpoint)
         except Exception as e:
-            raise StartFailed(f"oaiproxy: {text!r} is no endpoint to listen on: {e}") from None
+            # what Twisted says of a socket that systemd has not handed over is its name, or less
+            reason = NOTHING_HANDED_OVER if isinstance(e, LookupError) and text.startswith("systemd:") else e
+            raise StartFailed(f"oaiproxy: {text!r} is no endpoint to listen on: {reason}") from None
         return endpoint
 
     def privilegedStartService(self) -> None:
@@ -161,6 +169,8 @@ class ProxyService(MultiService):
         return _stop(self._listening)
 
     async def _close(self) -> None:
+        if self._drain is not None and self._stopping is not None and self._stopping.announced:
+            await self._drain.announce(self._settings.drain_delay)
         await self.stop_listening()
         if self._part is not None:
             self._part.closed()
@@ -169,18 +179,23 @@ class ProxyService(MultiService):
         # until now it had to answer
         await _stop(self._demo)
         await gatherResults([Deferred.fromCoroutine(upstream.close()) for upstream in self._upstreams])
+        if self._store is not None:
+            await self._store.close()
         await super().stopService()
 
     def _open(self) -> None:
         """Put the parts together and listen.
 
-        @raise StartFailed: a port is taken, its upstream is the proxy itself, or the traffic log cannot be written.
+        @raise StartFailed: a port is taken, its upstream is the proxy itself, or the traffic log or the store cannot be
+            written.
         """
         try:
             self._open_all()
         except StartFailed:
             _stop(self._listening)
             _stop(self._demo)
+            if self._store is not None:
+                self._store.close()
             raise
 
     def _open_all(self) -> None:
@@ -191,7 +206,9 @@ class ProxyService(MultiService):
         if settings.log_file is not None:
             self.traffic = self._open_traffic(settings.log_file)
             observers.append(self.traffic)
+        self._store = self._open_store()
         shared = _Shared(self._reactor, self._open_demo)
+        census: list[Exchanges] = []
         contexts = [
             PortContext(
                 kind=port.kind,
@@ -204,16 +221,14 @@ class ProxyService(MultiService):
                 learnt=shared.learnt(port.settings.upstream),
                 debug=settings.debug,
                 tools=self._tools,
+                census=census,
+                store=self._store,
+                keep_seconds=settings.store.seconds,
             )
             for port in settings.ports
         ]
         sites = [ProxySite(resource_tree(context), context.kind.value, context.settings.limits) for context in contexts]
-        self._drain = Drain(
-            self._reactor,
-            [site.connections for site in sites],
-            [context.exchanges for context in contexts],
-            settings.drain,
-        )
+        self._drain = Drain(self._reactor, [site.connections for site in sites], census, settings.drain)
         self._upstreams = shared.upstreams
         own: dict[tuple[str, int], Port] = {}
         for number, text, endpoint in self._endpoints:
@@ -244,6 +259,19 @@ class ProxyService(MultiService):
             of_port.changed = changed
         changed()
 
+    def _open_store(self) -> IStateStore:
+        settings, part = self._settings.store, self._part
+        try:
+            if part is None:
+                return open_store(settings, self._reactor)
+            if part.serves:
+                # what it was made of was looked through by the one that does not serve
+                return open_store(settings, self._reactor, check=False)
+            open_store(settings, self._reactor).close()
+        except StoreRefused as e:
+            raise StartFailed(f"oaiproxy: --store: {e}") from None
+        return MemoryStore(self._reactor.seconds)
+
     def _open_traffic(self, path: Path) -> TrafficLog:
         begun = None if self._part is None else self._part.log
         traffic = TrafficLog(path, self._reactor, begun=begun)
@@ -263,7 +291,16 @@ class ProxyService(MultiService):
             self._log.info("{kind} port: {address}", kind=port.kind.value, address=address)
         urls = dict.fromkeys(port.settings.upstream for port in settings.ports)
         named = ", ".join("the embedded demo" if url == DEMO else url for url in urls)
+        if settings.store.place is not None:
+            self._log.info("store: {place}", place=str(settings.store.place))
         self._log.info("oaiproxy {version} is ready; upstream: {upstream}", version=__version__, upstream=named)
+        if self._stopping is not None:
+            self._stopping.ready(self.status)
+
+    @property
+    def status(self) -> str:
+        """Where the service listens, in one line."""
+        return ", ".join(f"{port.kind.value} port: {address}" for port, address in self.addresses)
 
     def _refuse_itself(self, own: Mapping[tuple[str, int], Port]) -> None:
         """See to it that no port's upstream is a port of ours: a request would come around until nothing is left.

@@ -252,7 +252,7 @@ class ServiceSettings:
     @ivar remarks: what the operator should know of what was said; it goes to the log.
     @ivar log_file: the traffic log, or None for none.
     @ivar drain: how long running exchanges may go on when the service ends, in seconds.
-    @ivar drain_delay: for how long before that connections are still taken, while the health check says what is to come.
+    @ivar drain_delay: for how long before that connections are still taken, while the health check says 503.
     @ivar debug: whether the service's own log has details.
     @ivar workers: how many processes serve; 0 for as many as there are processors.
     @ivar store: what outlives an exchange, and where.

@@ -26,13 +26,20 @@ def twistd(*arguments: str) -> list[str]:
     return [sys.executable, "-c", start, "-n", "--pidfile=", "oaiproxy", *arguments]
 
 
-#: Sees to it that a program finds a socket as systemd hands it over (sd_listen_fds(3)), and becomes that program.
+#: Sees to it that a program finds sockets as systemd hands them over (sd_listen_fds(3)), and becomes that program.
 _HAND_OVER = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="test")
-os.execv(sys.argv[2], sys.argv[2:])
+import fcntl, os, sys
+names, given = sys.argv[1], [int(fd) for fd in sys.argv[2].split(":")]
+# out of the way first: one may be where another has to be
+for place, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in given], 3):
+    os.dup2(fd, place)
+    os.close(fd)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(given)), LISTEN_FDNAMES=names)
+os.execv(sys.argv[3], sys.argv[3:])
 """
+
+#: A socket for a process as systemd hands one over, or several with their names.
+Listening = socket.socket | Mapping[str, socket.socket]
 
 
 class Process:
@@ -47,7 +54,7 @@ class Process:
         ready: str,
         *,
         cwd: str | None = None,
-        listening: socket.socket | None = None,
+        listening: Listening | None = None,
         **environ: str,
     ) -> None:
         """Start it, and wait until it is ready.
@@ -55,15 +62,18 @@ class Process:
         @param command: the whole command line.
         @param ready: pattern of the line with which it says so.
         @param cwd: its working directory.
-        @param listening: it gets this socket as systemd hands one over.
+        @param listening: what it gets as systemd hands sockets over.
         @param environ: variables for it.
         @raise AssertionError: it ended instead.
         """
-        if listening is not None:
-            command = [sys.executable, "-c", _HAND_OVER, str(listening.fileno()), *command]
+        handed = {"test": listening} if isinstance(listening, socket.socket) else listening or {}
+        descriptors = [given.fileno() for given in handed.values()]
+        if handed:
+            given = ":".join(handed), ":".join(map(str, descriptors))
+            command = [sys.executable, "-c", _HAND_OVER, *given, *command]
         self._process = subprocess.Popen(
             command,
-            pass_fds=() if listening is None else (listening.fileno(),),
+            pass_fds=descriptors,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -136,7 +146,7 @@ class Service(Process):
         command: Sequence[str] | None = None,
         cwd: str | None = None,
         places: bool = True,
-        listening: socket.socket | None = None,
+        listening: Listening | None = None,
         **environ: str,
     ) -> None:
         """Start it, by default with ports that the kernel chooses, and wait until it is ready.
@@ -145,7 +155,7 @@ class Service(Process):
         @param command: the whole command line in place of them.
         @param cwd: its working directory.
         @param places: whether it is told where to listen, if the options do not say.
-        @param listening: it gets this socket as systemd hands one over.
+        @param listening: what it gets as systemd hands sockets over.
         @param environ: variables for it.
         @raise AssertionError: it ended instead.
         """

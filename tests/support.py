@@ -16,13 +16,14 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from oaiproxy.api.request import PortKind
-from oaiproxy.interfaces import IExchangeObserver, IRequestTransform, IToolProvider
+from oaiproxy.interfaces import IExchangeObserver, IRequestTransform, IStateStore, IToolProvider
 from oaiproxy.models import Catalogue
 from oaiproxy.relay import Retry, UpstreamClient
 from oaiproxy.settings import Settings
 from oaiproxy.tools import ToolBox
 from oaiproxy.transforms import Pipeline
 from oaiproxy.web import PortContext, ProxySite, resource_tree
+from oaiproxy.web.exchanges import Exchanges
 
 
 def http_answer(body: bytes, status: str = "200 OK", *fields: str) -> bytes:
@@ -251,6 +252,8 @@ class SocketTestCase(TestCase):
         retries: int = 0,
         clock: Any = reactor,
         tools: Iterable[IToolProvider] = (),
+        census: list[Exchanges] | None = None,
+        store: IStateStore | None = None,
     ) -> int:
         """A proxy port in front of the scripted upstream; returns its number."""
         context = PortContext(
@@ -262,6 +265,8 @@ class SocketTestCase(TestCase):
             clock=clock,
             observers=observers,
             tools=ToolBox(tools),
+            census=[] if census is None else census,
+            store=store,
         )
         # idle connections are let go at the end of the test, which is not when the real time says so
         times = {"timeout": None} if clock is reactor else {"reactor": clock}

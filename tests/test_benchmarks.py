@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stderr
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from benchmarks.__main__ import main
 from benchmarks.contenders import BY_NAME, Contender, chosen, running
@@ -18,7 +19,10 @@ from benchmarks.processes import cpu, memory
 from benchmarks.report import Size, page
 from benchmarks.session import session
 from benchmarks.sizes import bodies, streams
+from benchmarks.stores import Size as StoresSize
+from benchmarks.stores import everything
 from benchmarks.table import table
+from tests.redisserver import MISSING
 from tests.soak.load import Plan as ReadPlan
 
 
@@ -104,3 +108,17 @@ class SayingTests(SynchronousTestCase):
         with redirect_stderr(io.StringIO()) as said, self.assertRaises(SystemExit):
             main(["cost", "nobody"])
         self.assertIn("there is no nobody, only passthrough", said.getvalue())
+
+
+class StoresTests(TestCase):
+    """The homes of a state store."""
+
+    timeout = 60
+
+    async def test_each_home_that_is_there_is_measured(self) -> None:
+        text = await everything(reactor, StoresSize(one_by_one=10, many=64, rounds=2))
+        for home in ("memory", "SQLite", "SQLite of workers", *([] if MISSING else ["Redis"])):
+            for what in ("put", "get", "get 10", "add to 2"):
+                self.assertIn(f"| {home}: {what} ", text)
+        self.assertIn("| memory ", text)
+        self.assertEqual("Left out: Redis" in text, bool(MISSING))

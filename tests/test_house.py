@@ -15,11 +15,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "api": set(),
     "models": {"api"},
+    "rates": {"api"},
     "rules": {"api"},
     "bridge": {"api", "models", "rules"},
     "clients": {"api"},
-    "config": {"api", "clients", "rules", "settings"},
-    "settings": {"api", "rules"},
+    "config": {"api", "clients", "rules", "settings", "storeplace"},
+    "settings": {"api", "rules", "storeplace"},
+    "storeplace": {"api"},
     # for annotations only
     "interfaces": {"api", "models", "settings"},
     "plugins": {"interfaces", "api", "bridge", "models", "rules", "settings", "tools"},
@@ -29,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transforms": {"api", "discovery", "interfaces", "models", "plugins", "settings"},
     "relay": {"api", "interfaces", "settings"},
     "observe": {"api", "interfaces", "settings"},
+    "store": {"api", "interfaces", "settings", "storeplace"},
     "demo": {"api"},
     "web": {
         "api",
@@ -37,9 +40,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "interfaces",
         "models",
         "observe",
+        "rates",
         "relay",
         "rules",
         "settings",
+        "store",
         "tools",
         "transforms",
     },
@@ -52,21 +57,35 @@ MAY_IMPORT: dict[str, set[str]] = {
         "demo",
         "discovery",
         "garbage",
+        "handedover",
         "interfaces",
         "models",
         "observe",
         "relay",
         "settings",
         "stopping",
+        "store",
         "tools",
         "transforms",
         "web",
     },
     "garbage": set(),
-    "stopping": set(),
+    "handedover": set(),
+    "manager": set(),
+    "stopping": {"manager"},
     "maker": {"discovery", "options", "service", "settings", "stopping", "tools", "transforms", "workers"},
     # the supervisor is made by `maker`, and a worker makes its service with it
-    "workers": {"discovery", "maker", "service", "settings", "stopping", "tools", "transforms"},
+    "workers": {
+        "api",
+        "discovery",
+        "maker",
+        "service",
+        "settings",
+        "stopping",
+        "storeplace",
+        "tools",
+        "transforms",
+    },
     # commands that start no service; what they show is what a port does, so they ask its parts
     "cli": {
         "__init__",
@@ -98,7 +117,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 #: Rooms without I/O: nothing of Twisted's in them but what needs no reactor.
-NO_REACTOR = {"api", "bridge", "clients", "config", "models", "rules", "tools"}
+NO_REACTOR = {"api", "bridge", "clients", "config", "models", "rates", "rules", "tools"}
 
 
 def modules() -> Iterator[tuple[str, str, ast.Module]]:

@@ -10,11 +10,8 @@ from functools import partial
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import SynchronousTestCase
 
-from oaiproxy.options import Options
-from oaiproxy.stopping import EXIT_ENDED
-from tests.process import ROOT, Service
+from tests.process import Service
 from tests.support import Received, SocketTestCase, UpstreamConnection, http_answer, http_stream
 
 PIECES = 20
@@ -142,19 +139,3 @@ class RestartTests(SocketTestCase):
 
     async def test_requests_wait_where_nobody_takes_them_for_a_while(self) -> None:
         await self.restarted(overlap=False)
-
-
-class UnitTests(SynchronousTestCase):
-    """The example units for systemd."""
-
-    def test_the_command_listens_on_the_sockets_that_the_socket_unit_opens(self) -> None:
-        unit = (ROOT / "deploy" / "oaiproxy@.service").read_text()
-        [command] = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("ExecStart=")]
-        options = Options({})
-        options.parseOptions(command.partition(" oaiproxy ")[2].split())
-        endpoints = [endpoint for port in options.settings.ports for endpoint in port.endpoints]
-        sockets = (ROOT / "deploy" / "oaiproxy.socket").read_text().count("\nListenStream=")
-        self.assertEqual(endpoints, [f"systemd:domain=INET:index={number}" for number in range(sockets)])
-        [patience] = [int(line.partition("=")[2]) for line in unit.splitlines() if line.startswith("TimeoutStopSec=")]
-        self.assertGreater(patience, options.settings.drain)
-        self.assertIn(f"\nSuccessExitStatus={EXIT_ENDED}\n", unit)

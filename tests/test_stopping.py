@@ -160,6 +160,22 @@ class DrainTests(StoppingTestCase):
         self.assertIn(b'{"status":"shutting_down"}', client.received)
         self.assertEqual(await self.ended(service), 0)
 
+    async def test_with_a_delay_balancers_see_it_while_connections_are_still_taken(self) -> None:
+        service = self.start("--drain-delay=1000")
+        client = await self.stream(self.bridge)
+        os.kill(service.pid, signal.SIGTERM)
+        while (await self.ask(self.bridge, "GET", "/health"))[0] != 503:
+            pass
+        # whoever has not seen it is served
+        for _ in range(4):
+            self.assertEqual((await self.ask(self.passthrough, "GET", "/v1/models"))[0], 200)
+        self.asked[0].write(chunk(COMPLETED) + END)
+        await client.until(b"data: [DONE]")
+        # the delay is over by then: nobody waits 1,000 seconds
+        os.kill(service.pid, signal.SIGTERM)
+        self.assertEqual(await self.ended(service), 0)
+        self.assertNotIn("Traceback", service.output)
+
     async def test_a_service_with_nothing_to_do_ends_with_status_0(self) -> None:
         for command in (False, True):
             for how in (signal.SIGTERM, signal.SIGINT):

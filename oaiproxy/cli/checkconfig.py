@@ -70,6 +70,8 @@ def report(settings: ServiceSettings) -> Iterator[str]:
             yield f"  {name} = {value}"
     if settings.log_file is not None:
         yield f"log = {settings.log_file}"
+    if settings.store.place is not None:
+        yield f"store = {settings.store.place}"
     if settings.debug:
         yield "debug = true"
 

@@ -22,6 +22,7 @@ from oaiproxy.transforms import Pipeline
 from oaiproxy.workers.messages import HandOver, Imports, hand_over
 from oaiproxy.workers.process import Worker, reactor_module
 from oaiproxy.workers.restarts import Restarts
+from oaiproxy.workers.sharedstore import SharedStore
 from oaiproxy.workers.shares import Shares, new_memory
 from oaiproxy.workers.sockets import Binding, is_adopted, places
 
@@ -70,9 +71,10 @@ class Supervisor(Service):
         self._settings = settings
         self._stopping = stopping
         self._sockets = Binding(reactor)
-        part = Part(sockets=self._sockets, ready=lambda: None, closed=lambda: None)
+        part = Part(sockets=self._sockets, ready=lambda: None, closed=lambda: None, serves=False)
         self._front = ProxyService(reactor, settings, pipeline, broken, tools, part=part)
         self._restarts = Restarts(count)
+        self._store: SharedStore | None = None
         self._memory = new_memory(count)
         self._shares = Shares(self._memory, count)
         self._workers: list[Worker | None] = [None] * count
@@ -89,9 +91,22 @@ class Supervisor(Service):
 
     def startService(self) -> None:
         self._front.startService()
+        if self._settings.store.place is None:
+            self._share_store()
         self._stopping.listen(self._hurry)
         self._reactor.callWhenRunning(self._start_all)
         super().startService()
+
+    def _share_store(self) -> None:
+        try:
+            self._store = SharedStore()
+        except OSError as e:
+            self._log.warn(
+                "there is no place for what the workers share ({reason}): each keeps turns for itself; name a --store",
+                reason=e.strerror,
+            )
+            return
+        self._settings = replace(self._settings, store=self._store.settings(self._settings.store))
 
     def _start_all(self) -> None:
         for place in range(len(self._workers)):
@@ -133,6 +148,7 @@ class Supervisor(Service):
         if not self._said and all(found is not None and found.ready_at is not None for found in self._workers):
             self._said = True
             self._front.say_ready()
+            self._stopping.ready(self._front.status)
 
     def worker_closed(self, worker: Worker) -> None:
         self._shares.clear(worker.place)
@@ -180,7 +196,7 @@ class Supervisor(Service):
                 waiting.cancel()
         for worker in filter(None, self._workers):
             worker.end()
-        last = self._reactor.callLater(self._settings.drain + GRACE, self._kill)
+        last = self._reactor.callLater(self._settings.drain_delay + self._settings.drain + GRACE, self._kill)
         self._look()
         # a socket that nobody accepts on any more must not be open: clients would wait there
         await self._all_closed
@@ -191,6 +207,8 @@ class Supervisor(Service):
         # it may have the embedded upstream, which had to answer until now
         await self._front.stopService()
         os.close(self._memory)
+        if self._store is not None:
+            self._store.remove()
 
     def _kill(self) -> None:
         for worker in filter(None, self._workers):

@@ -158,7 +158,13 @@ def _ending(reactor: Any) -> Stopping:
             signal.signal(signal.SIGTERM, self._signalled)
 
         def _signalled(self, number: int, frame: FrameType | None) -> None:
-            reactor.callFromThread(self.end)
+            reactor.callFromThread(self._alone)
+
+        def _alone(self) -> None:
+            # it is the only one to end, as far as it knows: others take what is new, and the service is well
+            if not self._told:
+                self.announced = False
+            self.end()
 
     return Ending(reactor)
 

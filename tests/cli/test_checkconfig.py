@@ -74,3 +74,10 @@ class CheckConfigTests(SynchronousTestCase):
         out = StringIO()
         self.assertEqual(checkconfig.main(["--help"], out, StringIO(), {}), 0)
         self.assertIn("Usage: oaiproxy check-config FILE", out.getvalue())
+
+    def test_the_store_is_shown_without_its_password_and_key(self) -> None:
+        status, out, err = self.check(
+            'store = "redis://:secret-word@cache/1"\n[[ports]]\nkind = "bridge"\nlisten = "unix:/x"\n',
+            OAIPROXY_STORE_KEY=32 * "k",
+        )
+        self.assertEqual((status, out, err), (0, "bridge unix:/x\nstore = redis://cache:6379/1\n", ""))

@@ -16,9 +16,13 @@ from oaiproxy.config.sources import environment, from_environment, read_file
 from oaiproxy.options import Options
 from oaiproxy.rules.params import ModelRules, ParameterRules
 from oaiproxy.rules.think import ThinkMode, ThinkRules
-from oaiproxy.settings import AuthMode, ServiceSettings, TargetApi, Timeouts
+from oaiproxy.settings import AuthMode, ServiceSettings, StoreSettings, TargetApi, Timeouts
+from oaiproxy.storeplace import StoreHome, StorePlace
 
 KEYS = {"OPENAI_API_KEY": "sk-ours", "PROXY_API_KEYS": "one,two"}
+
+#: A place that is not this process's memory, and what goes with it.
+STORE = {"OAIPROXY_STORE": "rediss://x", "OAIPROXY_STORE_KEY": "0123456789abcdef0123456789abcdef"}
 
 #: A value of each setting that is not its default: as text, and where it has another form in the file.
 TRIED: Mapping[str, tuple[str, object]] = {
@@ -76,6 +80,12 @@ TRIED: Mapping[str, tuple[str, object]] = {
     "tool_rounds": ("3", 3),
     "tool_timeout": ("3", 3),
     "tool_result_limit": ("3", 3),
+    "store": ("sqlite:kept", "sqlite:kept"),
+    "store_key": (32 * "k", [32 * "k"]),
+    "store_password": ("p", "p"),
+    "store_ca": ("ca.pem", "ca.pem"),
+    "store_bytes": ("1 MB", 1048576),
+    "store_ttl": ("5", 5),
     "log": ("l", "l"),
     "drain_delay": ("5", 5),
     "drain": ("5", 5),
@@ -128,6 +138,8 @@ class EverySettingTests(SettingsTestCase):
     """Each setting has its effect from wherever it may be said, and the same one."""
 
     def base(self, key: str) -> dict[str, str]:
+        if key in ("store", "store_key", "store_password", "store_ca"):
+            return STORE
         if key not in BESIDE:
             return {}
         rest = {} if key in ("auth", "require_api_key") else {"OAIPROXY_AUTH": "replace"}
@@ -156,26 +168,31 @@ class EverySettingTests(SettingsTestCase):
             if not setting.option:
                 continue
             text, value = TRIED[setting.key]
-            base = self.base(setting.key)
+            base = {k: v for k, v in self.base(setting.key).items() if k not in setting.variables}
             option = f"--{setting.option}" if setting.is_flag else f"--{setting.option}={text}"
             self.assertEqual(
                 self.parsed(option, **base), self.from_file(f"{setting.key} = {toml(value)}\n", **base), option
             )
 
     def test_each_that_is_secret_may_stand_in_a_file_of_its_own(self) -> None:
-        Path("key").write_text("sk-from-a-file\n")
+        secret = "sk-from-a-file-0123456789abcdef0123456789"
+        Path("key").write_text(secret + "\n")
         for setting in SETTINGS:
             if not setting.file:
                 continue
-            base = {k: v for k, v in {**KEYS, "OAIPROXY_AUTH": "replace"}.items() if k not in setting.variables}
+            base = {
+                k: v for k, v in {**KEYS, **STORE, "OAIPROXY_AUTH": "replace"}.items() if k not in setting.variables
+            }
             ways = [
                 self.parsed(f"--{setting.key.replace('_', '-')}-file=key", **base),
                 self.from_file(f'{setting.key}_file = "key"\n', **base),
                 *(self.parsed(**{**base, f"{variable}_FILE": "key"}) for variable in setting.variables),
             ]
             for found in ways:
-                access = found.common.access
-                self.assertIn(Secret("sk-from-a-file"), (access.upstream_key, *access.proxy_keys), setting.key)
+                access, store = found.common.access, found.store
+                assert store.place is not None
+                known = (access.upstream_key, *access.proxy_keys, store.place.password, *store.keys)
+                self.assertIn(Secret(secret), known, setting.key)
 
 
 class PrecedenceTests(SettingsTestCase):
@@ -379,3 +396,69 @@ class MeaningTests(SettingsTestCase):
         found = self.from_file('[[ports]]\nkind = "bridge"\nreasoning_field = "think"\nprofile = "cursor"\n')
         settings = found.ports[0].settings
         self.assertEqual((settings.reasoning_field, settings.profile), (ReasoningField.THINK, "cursor"))
+
+
+class StoreTests(SettingsTestCase):
+    """Where turns and counts are kept."""
+
+    def test_where_nothing_is_said_it_is_left_open(self) -> None:
+        self.assertEqual(self.parsed().store, StoreSettings())
+        self.assertEqual(self.parsed("--store", "memory").store, StoreSettings(StorePlace()))
+
+    def test_all_that_is_said_is_there(self) -> None:
+        found = self.parsed(
+            "--store=rediss://me@host/2",
+            "--store-ca=ca.pem",
+            "--store-ttl=60",
+            "--store-bytes=1 MB",
+            OAIPROXY_STORE_KEY=f"{32 * 'a'},{32 * 'b'}",
+            OAIPROXY_STORE_PASSWORD="word",
+        )
+        place = StorePlace(
+            StoreHome.REDIS,
+            host="host",
+            tls=True,
+            database=2,
+            user="me",
+            password=Secret("word"),
+            authorities=Path("ca.pem"),
+        )
+        self.assertEqual(
+            found.store, StoreSettings(place, (Secret(32 * "a"), Secret(32 * "b")), bytes=2**20, seconds=60.0)
+        )
+        for secret in ("word'", 32 * "a", 32 * "b"):
+            self.assertNotIn(secret, repr(found))
+
+    def test_the_password_in_the_place_wins(self) -> None:
+        found = self.parsed("--store=redis://:mine@host", **{**STORE, "OAIPROXY_STORE_PASSWORD": "other"})
+        assert found.store.place is not None
+        self.assertEqual(found.store.place.password, Secret("mine"))
+
+    def test_what_others_could_read_needs_a_key_and_is_told_how_to_make_one(self) -> None:
+        for place in ("sqlite:x", "redis://x", "unix:/x"):
+            self.assertEqual(
+                self.mistake(f'store = "{place}"\n'),
+                "oaiproxy.toml: store: what is kept there is encrypted, and there is no key: set OAIPROXY_STORE_KEY "
+                "(or store_key, or store_key_file) to 32 characters or more that you keep; openssl rand -hex 32 makes "
+                "them",
+            )
+
+    def test_a_short_key_is_refused_and_not_shown(self) -> None:
+        for keys in ("", "short", f"{32 * 'a'} short"):
+            said = self.mistake(f'store_key = "{keys}"\n')
+            self.assertEqual(
+                said,
+                "oaiproxy.toml: store_key: each key must have 32 characters or more; openssl rand -hex 32 makes one",
+            )
+
+    def test_a_place_that_is_none_is_named_and_not_shown(self) -> None:
+        said = self.mistake('store = "redis://:secret@host:x"\n')
+        self.assertTrue(said.startswith("oaiproxy.toml: store: is no such URL as redis://"), said)
+        self.assertNotIn("secret", said)
+
+    def test_a_key_for_nothing_is_remarked(self) -> None:
+        remark = "OAIPROXY_STORE_KEY is not used: nothing is kept anywhere but in memory (--store)"
+        key = {"OAIPROXY_STORE_KEY": 32 * "k"}
+        self.assertEqual(self.parsed(**key).remarks, (remark,))
+        self.assertEqual(self.parsed("--store=memory", **key).remarks, (remark,))
+        self.assertEqual(self.parsed("--store=sqlite:x", **key).remarks, ())

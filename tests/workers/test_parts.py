@@ -291,10 +291,14 @@ class _Stopping:
 
     def __init__(self) -> None:
         self.status = 0
+        self.said: str | None = None
         self.ended = False
 
     def listen(self, hurry: Any) -> None:
         self.hurry = hurry
+
+    def ready(self, status: str) -> None:
+        self.said = status
 
     def end(self) -> None:
         self.ended = True
@@ -333,6 +337,12 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(
             [started.arguments[-1] for started in self.started], ["oaiproxy worker 1", "oaiproxy worker 2"]
         )
+
+    def test_the_manager_of_services_hears_when_all_of_them_are_there(self) -> None:
+        self.started[0].tells(messages.Ready())
+        self.assertIsNone(self.stopping.said)
+        self.started[1].tells(messages.Ready())
+        self.assertEqual(self.stopping.said, "")
 
     def test_who_dies_is_replaced_after_its_delay(self) -> None:
         self.started[0].tells(messages.Ready())

@@ -243,6 +243,16 @@ class DeathTests(WorkersTestCase):
         await self.said(service, "worker 3 is there")
         self.assertEqual(await deferToThread(service.stop), 0)
 
+    async def test_one_that_is_told_to_end_alone_does_not_say_that_the_service_does(self) -> None:
+        service = self.start("--drain-delay=1000")
+        os.kill(self.pid(service, 1), signal.SIGTERM)
+        while "worker 3 is there" not in service.output:
+            self.assertEqual((await self.ask(self.bridge, "GET", "/health"))[0], 200)
+        os.kill(service.pid, signal.SIGTERM)
+        await self.said(service, "another one ends at once")
+        os.kill(service.pid, signal.SIGTERM)
+        self.assertEqual(await deferToThread(service.wait), 0)
+
     async def test_without_the_supervisor_they_drain_and_end(self) -> None:
         service = self.start()
         clients = await self.streams(service)
