@@ -32,6 +32,7 @@ from oaiproxy.bridge.continuity import (
     kept_items,
     kept_turn,
     recall,
+    says_more,
     turn_key,
 )
 from oaiproxy.bridge.continuity.turns import Item
@@ -157,6 +158,7 @@ class Turns:
     """What goes back into the history of one request, and what becomes of its answer.
 
     @ivar recalled: what goes back.
+    @ivar in_rounds: the answer may take several rounds, as tools of the proxy's may be called in it.
     """
 
     _log = Logger()
@@ -169,6 +171,7 @@ class Turns:
         @param owner: whose request it is.
         """
         self.recalled = NOTHING
+        self.in_rounds = False
         self._continuity = continuity
         self._conversation: Conversation | None = conversation
         self._before = conversation.before
@@ -215,6 +218,7 @@ class Turns:
         @param last: those of the round before.
         @param results: what the tools gave, as messages.
         """
+        self.in_rounds = True
         if last._said is None:
             return
         outputs = [
@@ -237,6 +241,8 @@ class Turns:
             return []
 
     def _kept(self, slots: Slots) -> list[JsonObject]:
+        if not (self.in_rounds or says_more(slots)):
+            return []
         self._said = items = kept_items(slots)
         if items is None:
             return []

@@ -46,6 +46,8 @@ class ToolRounds:
         self._dialect = dialect
         self._incoming = incoming
         self._turns = turns
+        if turns is not None:
+            turns.in_rounds = True
         self._rounds: list[list[JsonObject]] = []
         self._runner = ToolRunner(name, port.tools, ToolContext(port.settings, request, port.clock))
         self.joint = RoundsAnswer(own, Told(request.json.get("stop")), call.stream, call.as_is)

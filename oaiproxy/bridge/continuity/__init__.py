@@ -16,6 +16,7 @@ from oaiproxy.bridge.continuity.turns import (
     is_worth_keeping,
     kept_items,
     kept_turn,
+    says_more,
     turn_key,
 )
 
@@ -36,5 +37,6 @@ __all__ = [
     "kept_items",
     "kept_turn",
     "recall",
+    "says_more",
     "turn_key",
 ]

@@ -182,6 +182,17 @@ def kept_turn(items: list[Item], scope: Scope, prefix: bytes) -> KeptTurn | None
     return KeptTurn(FORM, scope.account, scope.model, prefix, items)
 
 
+def says_more(slots: Iterable[Slot]) -> bool:
+    """Whether there is more in a finished response than one message's text, which its client sends back anyway.
+
+    Most answers are no more than that; this is soon found out.
+    """
+    return any(
+        number or slot.kind is not Kind.MESSAGE or (slot.item is not None and "phase" in slot.item)
+        for number, slot in enumerate(slots)
+    )
+
+
 def kept_items(slots: Iterable[Slot]) -> list[Item] | None:
     """What is kept of a finished response.
 
