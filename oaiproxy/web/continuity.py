@@ -6,7 +6,7 @@ and never the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -132,16 +132,20 @@ class Continuity:
         turns = {index: KeptTurn.decoded(value) for index, value in zip(keys, values, strict=True) if value is not None}
         return {index: turn for index, turn in turns.items() if turn is not None}
 
-    def keep(self, key: bytes, value: bytes) -> None:
-        """Keep a turn; it is begun at once."""
-        self._look_after(self._store.put({key: value}, self._seconds))
+    def keep(self, entries: Mapping[bytes, bytes]) -> Deferred[None] | None:
+        """Keep turns; it is begun at once.
+
+        @return: fires when they are kept, or cannot be; None where they are already.
+        """
+        putting = self._look_after(self._store.put(entries, self._seconds))
+        return None if putting.called else putting
 
     def forget(self, keys: Iterable[bytes]) -> None:
         """Let go of turns that upstream refused."""
         self._look_after(self._store.forget(list(keys)))
 
-    def _look_after(self, doing: Deferred[None]) -> None:
-        doing.addErrback(self._failed)
+    def _look_after(self, doing: Deferred[None]) -> Deferred[None]:
+        return doing.addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> None:
         failure.trap(StoreUnavailable)
@@ -158,6 +162,7 @@ class Turns:
     """What goes back into the history of one request, and what becomes of its answer.
 
     @ivar recalled: what goes back.
+    @ivar putting: fires when the answer is kept; None where it is already, or will not be.
     @ivar in_rounds: the answer may take several rounds, as tools of the proxy's may be called in it.
     """
 
@@ -171,6 +176,7 @@ class Turns:
         @param owner: whose request it is.
         """
         self.recalled = NOTHING
+        self.putting: Deferred[None] | None = None
         self.in_rounds = False
         self._continuity = continuity
         self._conversation: Conversation | None = conversation
@@ -246,21 +252,22 @@ class Turns:
         self._said = items = kept_items(slots)
         if items is None:
             return []
-        turn = self._keep(items, self._before)
+        entries: dict[bytes, bytes] = {}
+        turn = self._enter(entries, items, self._before)
         if self._earlier:
-            self._keep([*self._earlier, *items], self._asked)
-        elif turn is not None and self._continuity.mode is ReasoningContinuity.CARRIER:
-            return details(turn, self._scope)
-        return []
+            self._enter(entries, [*self._earlier, *items], self._asked)
+        if entries:
+            self.putting = self._continuity.keep(entries)
+        carries = self._continuity.mode is ReasoningContinuity.CARRIER and not self._earlier
+        return details(turn, self._scope) if carries and turn is not None else []
 
-    def _keep(self, items: list[Item], before: Before) -> KeptTurn | None:
+    def _enter(self, entries: dict[bytes, bytes], items: list[Item], before: Before) -> KeptTurn | None:
         if not is_worth_keeping(items):
             return None
         turn = kept_turn(items, self._scope, before.prefix)
-        if turn is not None:
-            value = turn.encoded()
-            if value is not None and len(value) <= LARGEST_TURN:
-                self._continuity.keep(turn.key(self._scope.tenant, before.since), value)
+        value = None if turn is None else turn.encoded()
+        if turn is not None and value is not None and len(value) <= LARGEST_TURN:
+            entries[turn.key(self._scope.tenant, before.since)] = value
         return turn
 
     def accepted(self) -> None:

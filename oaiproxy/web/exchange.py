@@ -361,6 +361,7 @@ class Exchange:
             rounds=rounds,
             repairs=lambda error: self._repair(error) is not None,
             ticket=self._ticket,
+            turns=turns,
         )
 
     def _repair(self, error: ApiError) -> tuple[Repair, ApiRequest] | None:

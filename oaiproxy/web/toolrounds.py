@@ -54,6 +54,11 @@ class ToolRounds:
         self.joint.next_round(call.translator(), last=False)
 
     @property
+    def turns(self) -> Turns | None:
+        """The kept turns for the round that runs."""
+        return self._turns
+
+    @property
     def begun(self) -> bool:
         """Whether calls were run, which must not be run again."""
         return bool(self._rounds)

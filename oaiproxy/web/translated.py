@@ -15,6 +15,7 @@ from oaiproxy.clients import KeepaliveForm
 from oaiproxy.observe.exchange import ExchangeLog
 from oaiproxy.relay import UpstreamAnswer, UpstreamBodies, UpstreamBody
 from oaiproxy.web.context import PortContext
+from oaiproxy.web.continuity import Turns
 from oaiproxy.web.dialects import Call
 from oaiproxy.web.downstream import Downstream, Pairs
 from oaiproxy.web.incoming import Outgoing
@@ -27,6 +28,9 @@ from oaiproxy.web.unpack import unpacker
 _ERROR_LIMIT = 1 << 20
 
 _COMMENT = b": keep-alive\n\n"
+
+#: For so many seconds the end of an answer is held back at most until it is kept.
+_LONGEST_PUT = 2.0
 
 
 class TranslatedAnswer:
@@ -47,6 +51,7 @@ class TranslatedAnswer:
         rounds: ToolRounds | None = None,
         repairs: Callable[[ApiError], bool] = lambda error: False,
         ticket: Ticket | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """
         @param name: the exchange's, for the log.
@@ -60,6 +65,7 @@ class TranslatedAnswer:
         @param rounds: says what follows an answer that calls tools of the proxy's; None where none are run.
         @param repairs: whether the request is sent again without what upstream refuses.
         @param ticket: counts what the answers cost; None where nobody does.
+        @param turns: keeps the answer for the next request; None where nobody does.
         """
         self._name = name
         self._port = port
@@ -75,11 +81,14 @@ class TranslatedAnswer:
         self._rounds = rounds
         self._repairs = repairs
         self._ticket = ticket
+        self._turns = turns
         self._joint = call.translator() if rounds is None else rounds.joint
         self._bodies: UpstreamBodies | None = None  # those that come piece by piece
         self._arriving: dict[int, UpstreamBody] = {}  # of them, those that answer a request, by its number
         self._pieces: list[bytes] = []  # what the client has still to get
         self._headers: list[tuple[bytes, bytes]] = []  # upstream's, as the client gets them
+        self._keeping: Deferred[None] | None = None  # fires when the answer is kept
+        self._late: list[bytes] = []  # what the client gets then
 
     async def run(self) -> None:
         """Give the whole answer.
@@ -94,6 +103,8 @@ class TranslatedAnswer:
                 await self._all_parts()
                 if self._rounds is not None:
                     await self._further_rounds(self._rounds)
+                if self._keeping is not None:
+                    await self._keeping
             finally:
                 if keepalive is not None:
                     keepalive.stop()
@@ -106,6 +117,7 @@ class TranslatedAnswer:
                 raise
             error = self._port.keys.masked(e.message, self._requests[0].headers, self._requests[0].target)
             self._log.info("exchange {id} failed in the middle: {error}", id=self._name, error=error)
+            self._kept()
             if not self._client.gone:
                 self._client.write(self._joint.fail(e))
             self._client.cut()
@@ -176,10 +188,14 @@ class TranslatedAnswer:
             plain = unpack(data)
             if see is not None:
                 see(plain)
-            self._give(joint.feed(part, plain if end is None else end.feed(plain)))
+            piece = joint.feed(part, plain if end is None else end.feed(plain))
+            over = joint.over(part)
+            if over:
+                self._wait_for_store()
+            self._give(piece)
             # what failed after something for the client waits for the next call, and upstream may never give cause
             joint.feed(part, b"")
-            if joint.over(part) and (arriving := self._arriving.get(part)) is not None:
+            if over and (arriving := self._arriving.get(part)) is not None:
                 arriving.drop() if joint.cut_short(part) else arriving.drain()
 
         more = self._read(answer, receive, log, part)
@@ -189,7 +205,9 @@ class TranslatedAnswer:
             unpack.end()
             if end is not None:
                 end.check(answer.upstream)
-            self._give(joint.end(part))
+            piece = joint.end(part)
+            self._wait_for_store()
+            self._give(piece)
 
     def _read(
         self, answer: UpstreamAnswer, receive: Callable[[bytes], None], log: ExchangeLog | None, part: int | None = None
@@ -243,8 +261,36 @@ class TranslatedAnswer:
 
     # what the client gets
 
+    def _wait_for_store(self) -> None:
+        """Hold the end of an answer back until it is kept: the client's next request may come at once, and to another
+        machine."""
+        turns = self._turns if self._rounds is None else self._rounds.turns
+        putting = None if turns is None else turns.putting
+        if putting is None or putting.called or self._keeping is not None:
+            return
+        self._keeping = Deferred()
+        # a store has to fail soon; where one does not, an answer is more than its reasoning
+        self._keeping.addTimeout(_LONGEST_PUT, self._port.clock)
+        self._keeping.addBoth(lambda _: self._kept())
+        putting.addBoth(self._is_kept)
+
+    def _is_kept(self, result: None) -> None:
+        if self._keeping is not None and not self._keeping.called:
+            self._keeping.callback(None)
+
+    def _kept(self) -> None:
+        """Give what was held back."""
+        late = b"".join(self._late)
+        self._keeping = None
+        self._late.clear()
+        if late and not self._client.gone:
+            self._give(late)
+
     def _give(self, data: bytes) -> None:
         """Send a piece of the client's stream, or hold it until upstream has accepted the request."""
+        if self._keeping is not None:
+            self._late.append(data)
+            return
         if self._client.started:
             if data:
                 self._client.write(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,20 @@ class Bridge:
         site = ProxySite(resource_tree(context), PortKind.BRIDGE.value, reactor=self._reactor, timeout=60)
         self._site = site
         self._upstreams: list[tuple[Any, MemoryTransport, Any, MemoryTransport]] = []
+        self._client: MemoryTransport | None = None
+        #: seconds that pass each time that the two sides take turns
+        self.pace = 0.0
+
+    @property
+    def later(self) -> Callable[..., Any]:
+        """Calls something later, in the time of the bridge."""
+        later: Callable[..., Any] = self._reactor.callLater
+        return later
+
+    @property
+    def told(self) -> bytes:
+        """What the client that asks was told so far."""
+        return b"" if self._client is None else self._client.value()
 
     def chat(self, request: Mapping[str, Any], key: str = KEY, *fields: str) -> Heard:
         """Make a chat request, and wait for the whole answer.
@@ -127,7 +141,7 @@ class Bridge:
 
     def _ask(self, data: bytes) -> Heard:
         protocol: Any = self._site.buildProtocol(_THERE)
-        transport = MemoryTransport(protocol, _HERE, _THERE)
+        transport = self._client = MemoryTransport(protocol, _HERE, _THERE)
         protocol.dataReceived(data)
         for _ in range(_ROUNDS):
             if transport.over:
@@ -145,7 +159,7 @@ class Bridge:
         for near, near_end, far, far_end in self._upstreams:
             _carry(near_end, far, far_end)
             _carry(far_end, near, near_end)
-        self._reactor.advance(0)
+        self._reactor.advance(self.pace)
 
 
 def _carry(end: MemoryTransport, other: Any, other_end: MemoryTransport) -> None:

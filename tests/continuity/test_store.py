@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -118,3 +118,61 @@ class StoreTests(SynchronousTestCase):
         bridge = self.bridge()
         client = bridge.tell(ChatClient().says("Which country?"), "sk-one").runs_tools()
         self.assertEqual(bridge.chat(client.request(), "sk-two").fields[HEADER], "0 of 1 turns")
+
+
+class Late(MemoryStore):
+    """A store that takes its time to keep something.
+
+    @ivar putting: what waits: call `kept` for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(lambda: 0.0)
+        self.begun: Callable[[], object] = lambda: None
+        self.putting: Deferred[None] = Deferred()
+
+    def put(self, entries: Mapping[bytes, bytes], seconds: float) -> Deferred[None]:
+        super().put(entries, seconds)
+        self.putting = Deferred()
+        self.begun()
+        return self.putting
+
+
+class LateStoreTests(SynchronousTestCase):
+    """A client's next request may come at once, and to another machine: by then its turn has to be there."""
+
+    def setUp(self) -> None:
+        self.store = Late()
+        self.upstream = StrictResponses(Play(CALLS))
+        self.bridge = Bridge(self.upstream, store=self.store)
+        self.client = ChatClient().says("Which country?")
+
+    def told_before_it_was_kept(self, *, stream: bool) -> bytes:
+        """Ask, and return what the client had when its turn was kept; it has all in the end."""
+        told: list[bytes] = []
+
+        def kept() -> None:
+            told.append(self.bridge.told)
+            self.store.putting.callback(None)
+
+        self.store.begun = lambda: self.bridge.later(0.5, kept)
+        self.bridge.pace = 0.1
+        self.client = self.bridge.tell(self.client, stream=stream)
+        return told[0]
+
+    def test_the_end_of_a_stream_waits_until_it_is_kept(self) -> None:
+        self.assertNotIn(b"[DONE]", self.told_before_it_was_kept(stream=True))
+
+    def test_an_answer_that_is_no_stream_waits_until_it_is_kept(self) -> None:
+        self.assertEqual(self.told_before_it_was_kept(stream=False), b"")
+
+    def test_an_answer_does_not_wait_for_ever(self) -> None:
+        self.bridge.pace = 0.1
+        for stream in (False, True):
+            heard = self.bridge.chat(self.client.request(stream=stream))
+            self.assertEqual((heard.status, heard.whole), (200, True))
+        self.store.putting.callback(None)
+
+    def test_an_answer_that_has_nothing_to_keep_waits_for_nothing(self) -> None:
+        bridge = Bridge(StrictResponses(Play([Turn((Say("Hello."),))])), store=self.store)
+        self.assertEqual(bridge.chat(self.client.request()).status, 200)
