@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from benchmarks.contenders import BY_NAME, chosen
+from benchmarks.continuity import continuity
 from benchmarks.cost import cost
 from benchmarks.filters import filters, translators
 from benchmarks.growth import growth
@@ -24,6 +25,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "stores": stores,
     "uploads": uploads,
     "ratelimits": ratelimits,
+    "continuity": continuity,
 }
 
 
