@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -82,14 +84,14 @@ class SocketTests(HandingOver):
 class ManagerTests(HandingOver):
     def manager(self) -> tuple[socket.socket, str]:
         """What hears the messages, and where."""
-        # short: the address of a socket may have 108 bytes
-        path = os.path.relpath(Path(self.mktemp()).with_suffix(""), Path.cwd())
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        # not below trial's folder: the address of a socket may have no more than 108 bytes
+        folder = Path(tempfile.mkdtemp(prefix="notify"))
+        self.addCleanup(shutil.rmtree, folder)
         heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(heard.close)
-        heard.bind(path)
+        heard.bind(str(folder / "socket"))
         heard.settimeout(PATIENCE)
-        return heard, str(Path(path).resolve())
+        return heard, str(folder / "socket")
 
     def test_it_is_told_when_requests_are_answered_and_when_the_service_ends(self) -> None:
         for workers in ("1", "2"):
