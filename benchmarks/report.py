@@ -310,6 +310,12 @@ def page(figures: Figures, contenders: Sequence[Contender], out: Sequence[str], 
             f"workers, and {spent[0]} µs of one; the busier one did {share}%.\n  Upstream and client ({light}) have to "
             "share the two processors with the workers.\n"
         )
+        apart = figures.ratio(("2 services", "rate"), ("1 workers", "rate"))
+        if apart is not None:
+            said += (
+                f"  Two services that have nothing to do with each other get through {apart.shown('.2f')} times as\n"
+                "  much as one: that is what the two processors have for them.\n"
+            )
     return _PAGE.format(
         measured=textwrap.fill(f"Measured on {datetime.now(UTC):%Y-%m-%d} with {installed}.", 120),
         processors=len(os.sched_getaffinity(0)),

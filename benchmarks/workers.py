@@ -2,7 +2,8 @@
 
 On a machine with two processors the client and the upstream need a part of both, and what they take is lost to the
 second worker.  So they are nginx, which sends the bytes of a file, and wrk, where both are installed, and not those of
-this package, which are written in Python.
+this package, which are written in Python.  Even so a machine may have less for two processes than twice what it has for
+one; how much that is, two services show that have nothing to do with each other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import re
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,8 +77,8 @@ class Asked:
     seconds: float
 
 
-#: Asks at a port for so many seconds.
-Ask = Callable[[int, float], Asked]
+#: Asks at a port for so many seconds, on so many connections.
+Ask = Callable[[int, float, int], Asked]
 
 
 def has_workers() -> bool:
@@ -118,9 +120,9 @@ def _with_wrk(folder: Path, where: set[int]) -> Ask:
     script = folder / "ask.lua"
     script.write_text(_WRK % _request().decode())
 
-    def ask(port: int, seconds: float) -> Asked:
+    def ask(port: int, seconds: float, connections: int) -> Asked:
         url = f"http://127.0.0.1:{port}{BY_NAME['bridge'].path}"
-        options = ("-t1", f"-c{_CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(script))
+        options = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script))
         process = start([program("wrk") or "wrk", *options, url], where, output=subprocess.PIPE)
         assert process.stdout is not None
         said = process.stdout.read()
@@ -147,9 +149,9 @@ def _load(measuring: Session, where: set[int]) -> Iterator[tuple[int, Ask]]:
             return
         asking = stack.enter_context(driver(where))
 
-        def ask(port: int, seconds: float) -> Asked:
+        def ask(port: int, seconds: float, connections: int) -> Asked:
             path = BY_NAME["bridge"].path
-            found = asking.ask(Plan(port, path, _CONNECTIONS, seconds, stream=True, chunks=CHUNKS, together=True))
+            found = asking.ask(Plan(port, path, connections, seconds, stream=True, chunks=CHUNKS, together=True))
             return Asked(found.requests, found.seconds)
 
         yield own, ask
@@ -167,15 +169,19 @@ def workers(measuring: Session, times: int, seconds: float) -> None:
     bridge = BY_NAME["bridge"]
     with ExitStack() as stack:
         port, ask = stack.enter_context(_load(measuring, rest))
-        ready: dict[int, Running] = {}
-        for count in (1, 2):
-            contender = replace(bridge, name=f"{count} workers", command=_with_workers(bridge.command, count))
-            ready[count] = stack.enter_context(running(contender, port, measuring.folder, two))
+
+        def begun(name: str, count: int) -> Running:
+            contender = replace(bridge, name=name, command=_with_workers(bridge.command, count))
+            return stack.enter_context(running(contender, port, measuring.folder, two))
+
+        ready = {count: begun(f"{count} workers", count) for count in (1, 2)}
+        # whose client and upstream in Python would be asked for more than they can
+        apart = [begun(f"service {number}", 1) for number in (1, 2)] if is_light() else []
         for turn in range(times + 1):
             for count, each in ready.items():
                 pids = each.pids
                 before = [cpu([pid]) for pid in pids]
-                found = ask(each.port, seconds)
+                found = ask(each.port, seconds, _CONNECTIONS)
                 spent = [cpu([pid]) - earlier for pid, earlier in zip(pids, before, strict=True)]
                 # the first is to make connections
                 if turn:
@@ -183,6 +189,15 @@ def workers(measuring: Session, times: int, seconds: float) -> None:
                     measuring.figures.add(who, "rate", found.requests / found.seconds)
                     measuring.figures.add(who, "cpu", 1e6 * sum(spent) / found.requests)
                     measuring.figures.add(who, "busiest", 100 * max(spent) / sum(spent))
+            if apart and turn:
+                measuring.figures.add("2 services", "rate", _at_once(ask, apart, seconds))
+
+
+def _at_once(ask: Ask, services: Sequence[Running], seconds: float) -> float:
+    """Streams a second of services that are asked at the same time, with as many connections as one would have."""
+    with ThreadPoolExecutor(len(services)) as pool:
+        asked = [pool.submit(ask, each.port, seconds, _CONNECTIONS // len(services)) for each in services]
+        return sum(each.result().requests / each.result().seconds for each in asked)
 
 
 def _with_workers(command: Callable[[int, int, Path], Started], count: int) -> Callable[[int, int, Path], Started]:
