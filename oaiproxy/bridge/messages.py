@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ import msgspec
 from oaiproxy.api.errors import BadRequest
 from oaiproxy.bridge.calls import Call, CallBook, made_up_id
 from oaiproxy.bridge.checks import as_array, as_object, as_string, member, missing, unsupported, wrong_type
-from oaiproxy.bridge.continuity.turns import CLIENT_CALLS, CLIENT_TEXT, open_calls
+from oaiproxy.bridge.continuity.putback import put_back
 from oaiproxy.bridge.forms import form_names
 from oaiproxy.bridge.hybrid import NATIVE_CALLS, NATIVE_RESULTS, is_native, unfolded
 from oaiproxy.bridge.names import ToolNames, short_id
@@ -215,25 +214,9 @@ class _Translator:
         @param first: where the latter begin.
         @param kept: the items; the client's words agree with them.
         """
-        made = self._items[first:]
-        calls = iter([item for item in made if item.get("type") in NATIVE_CALLS])
-        texts = [item for item in made if item.get("role") == "assistant"]
-        items: list[Item] = []
-        asked = {id(item) for item in open_calls(kept)}
-        for item in kept:
-            if item["type"] == CLIENT_CALLS:
-                items += islice(calls, len(item["ids"]))
-            elif item["type"] == CLIENT_TEXT:
-                items += [{**text, **item, "type": "message"} for text in texts]
-            elif id(item) in asked:
-                own = next(calls, None)
-                if own is None or (own["type"], own["call_id"]) != (item["type"], item["call_id"]):
-                    return  # the id was used before, or the tool is another one now: results would go astray
-                items.append({**own, **item})
-            else:
-                items.append(item)
-        # pictures are no item of the answer's that upstream takes
-        items += (item for item in made if item.get("role") == "user")
+        items = put_back(self._items[first:], kept)
+        if items is None:
+            return
         self._items[first:] = items
         ends = [first + i for i, item in enumerate(items) if item.get("type") in NATIVE_CALLS]
         if ends:

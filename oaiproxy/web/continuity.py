@@ -6,6 +6,7 @@ and never the answer.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
@@ -22,8 +23,10 @@ from oaiproxy.bridge.continuity import (
     Before,
     Conversation,
     KeptTurn,
+    Recalled,
     Scope,
     blames_recall,
+    blames_these,
     carried,
     converse,
     details,
@@ -47,6 +50,9 @@ CONTINUITY = b"x-oaiproxy-continuity"
 
 #: A turn of more bytes is not kept: pictures that a model drew are the client's to send back.
 LARGEST_TURN = 1 << 20
+
+#: For so many seconds nothing goes back to a model that takes no such items; of so many models it is remembered.
+_GIVEN_UP_FOR, _REMEMBERED = 3600.0, 1024
 
 #: How often, in seconds, the service's log is told of a store that fails.
 _TOLD_EVERY = 60.0
@@ -99,6 +105,7 @@ class Continuity:
         self._models = models
         self._clock = clock
         self._told = float("-inf")
+        self._refused: OrderedDict[tuple[str, bytes], float] = OrderedDict()
 
     async def turns(self, request: ApiRequest, owner: Owner) -> Turns | None:
         """What is kept for a request, and what will keep its answer.
@@ -144,6 +151,18 @@ class Continuity:
         """Let go of turns that upstream refused."""
         self._look_after(self._store.forget(list(keys)))
 
+    def give_up(self, scope: Scope) -> None:
+        """Put nothing back for a model for a while, as upstream takes none of it."""
+        self._refused[scope.model, scope.account] = self._clock()
+        self._refused.move_to_end((scope.model, scope.account))
+        if len(self._refused) > _REMEMBERED:
+            self._refused.popitem(last=False)
+
+    def gave_up(self, scope: Scope) -> bool:
+        """Whether nothing is put back for a model."""
+        since = self._refused.get((scope.model, scope.account))
+        return since is not None and self._clock() - since < _GIVEN_UP_FOR
+
     def _look_after(self, doing: Deferred[None]) -> Deferred[None]:
         return doing.addErrback(self._failed)
 
@@ -187,6 +206,8 @@ class Turns:
         self._said: list[Item] | None = None  # what was kept of the answer
         self._earlier: list[Item] = []  # what was said in earlier rounds of the same answer
         self._keys: dict[int, bytes] = {}
+        self._refusal: ApiError | None = None  # of what went back
+        self._suspects: list[bytes] = []  # the keys of that
 
     @cached_property
     def _scope(self) -> Scope:
@@ -199,6 +220,9 @@ class Turns:
         # an answer may take long, and the history is of no use to it
         self._conversation = None
         if conversation is None:
+            return
+        if self._continuity.gave_up(scope):
+            self.recalled = Recalled({}, len(conversation.turns))
             return
         found: dict[int, KeptTurn] = {}
         keys = self._keys
@@ -271,13 +295,24 @@ class Turns:
         return turn
 
     def accepted(self) -> None:
-        """Upstream has taken the request: what went back is not needed any more."""
+        """Upstream has taken the request: what went back is not needed any more, and what it refused was to blame."""
         self.recalled = NOTHING
+        refusal, self._refusal = self._refusal, None
+        if refusal is None:
+            return
+        if self._suspects:
+            self._continuity.forget(self._suspects)
+        if not blames_these(refusal):
+            self._continuity.give_up(self._scope)
 
     def refused(self, error: ApiError) -> bool:
-        """Whether upstream refused what went back; it is forgotten then, and does not go back again."""
+        """Whether upstream may have refused what went back; it does not go back again then.
+
+        It is forgotten when upstream takes the request without it; otherwise it was not to blame.
+        """
         if not self.recalled.turns or not blames_recall(error):
             return False
-        self._continuity.forget(self._keys[index] for index in self.recalled.turns if index in self._keys)
-        self.recalled = NOTHING
+        self._refusal = error
+        self._suspects = [self._keys[index] for index in self.recalled.turns if index in self._keys]
+        self.recalled = Recalled({}, self.recalled.asked)
         return True

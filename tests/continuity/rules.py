@@ -135,7 +135,9 @@ def check_known(items: Sequence[Item], ledger: Ledger, account: str, stored: boo
     """
     for item in items:
         kind, item_id = kind_of(item), item.get("id")
-        named = kind == "item_reference" or (kind == "reasoning" and item.get("encrypted_content") is None)
+        # servers of open models, which say what they thought, look nothing up
+        says = item.get("encrypted_content") is not None or item.get("content")
+        named = kind == "item_reference" or (kind == "reasoning" and not says)
         if not named or item_id is None:
             continue
         made = ledger.made(item_id)

@@ -17,7 +17,7 @@ from oaiproxy.web.continuity import LARGEST_TURN
 from tests.continuity.bridge import Bridge
 from tests.continuity.chatclient import ChatClient
 from tests.continuity.turns import Call, Play, Say, Thought, Turn
-from tests.continuity.upstream import StrictResponses
+from tests.continuity.upstream import Answer, StrictResponses
 
 HEADER = "x-oaiproxy-continuity"
 CALLS = (Turn((Thought(), Call("look_up", '{"country": "France"}'))),) * 3
@@ -176,3 +176,47 @@ class LateStoreTests(SynchronousTestCase):
     def test_an_answer_that_has_nothing_to_keep_waits_for_nothing(self) -> None:
         bridge = Bridge(StrictResponses(Play([Turn((Say("Hello."),))])), store=self.store)
         self.assertEqual(bridge.chat(self.client.request()).status, 200)
+
+
+class Choosy(StrictResponses):
+    """An upstream that takes no reasoning at all, or says so of everything."""
+
+    def __init__(self, *, reasoning: bool = True) -> None:
+        super().__init__(Play(CALLS))
+        self.takes_reasoning, self.broken = reasoning, False
+        self.refusals = 0
+
+    def answer(self, body: bytes, account: str) -> Answer:
+        refused = self.broken or (not self.takes_reasoning and b'"type":"reasoning"' in body)
+        self.refusals += refused
+        return Answer(400, REFUSAL) if refused else super().answer(body, account)
+
+
+REFUSAL = b'{"error": {"message": "Invalid value for input[1].", "type": "invalid_request_error", "param": "input[1]"}}'
+
+
+class RefusalTests(SynchronousTestCase):
+    """What upstream refuses may be what the proxy has put back, or something of the client's."""
+
+    def begun(self, upstream: StrictResponses) -> ChatClient:
+        self.memory = MemoryStore(lambda: 0.0)
+        self.bridge = Bridge(upstream, store=self.memory)
+        return self.bridge.tell(ChatClient().says("Which country?")).runs_tools()
+
+    def test_an_upstream_that_takes_no_reasoning_refuses_it_once_and_not_each_time(self) -> None:
+        upstream = Choosy(reasoning=False)
+        client = self.begun(upstream)
+        told = []
+        for _ in range(3):
+            heard = self.bridge.chat(client.request())
+            told.append((upstream.refusals, heard.fields[HEADER]))
+            client = client.hears(heard.body).runs_tools()
+        self.assertEqual(told, [(1, "0 of 1 turns"), (1, "0 of 2 turns"), (1, "0 of 3 turns")])
+
+    def test_what_the_client_got_wrong_costs_no_kept_turn(self) -> None:
+        upstream = Choosy()
+        client = self.begun(upstream)
+        upstream.broken = True
+        self.assertEqual(self.bridge.chat(client.request()).status, 400)
+        upstream.broken = False
+        self.assertEqual(self.bridge.chat(client.request()).fields[HEADER], "1 of 1 turns")

@@ -8,7 +8,7 @@ say: a state store, or the client itself (`oaiproxy.bridge.continuity.carrier`).
 
 from oaiproxy.bridge.continuity.carrier import carried, details
 from oaiproxy.bridge.continuity.conversation import Before, Conversation, SaidTurn, converse
-from oaiproxy.bridge.continuity.recall import NOTHING, Recalled, blames_recall, recall
+from oaiproxy.bridge.continuity.recall import NOTHING, Recalled, blames_recall, blames_these, recall
 from oaiproxy.bridge.continuity.turns import (
     KeptTurn,
     Scope,
@@ -29,6 +29,7 @@ __all__ = [
     "SaidTurn",
     "Scope",
     "blames_recall",
+    "blames_these",
     "carried",
     "converse",
     "details",

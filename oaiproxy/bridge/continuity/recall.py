@@ -99,6 +99,18 @@ def _is_call(said: SaidCall, item: Item) -> bool:
     )
 
 
+#: Of those, where it is just these items that are refused, and not all of their kind.
+_THESE = re.compile(
+    r"could not be verified|invalid_encrypted_content|not found|required following|required 'reasoning'|duplicate item",
+    re.IGNORECASE,
+)
+
+
+def blames_these(error: ApiError) -> bool:
+    """Whether a refusal is of just these items: others like them may be taken."""
+    return _THESE.search(f"{error.code or ''}\n{error.message}") is not None
+
+
 def blames_recall(error: ApiError) -> bool:
     """Whether an upstream's refusal may be due to what was put back into the history."""
     if not isinstance(error, UpstreamError) or error.status not in _REFUSALS:

@@ -69,7 +69,8 @@ class KeptTurn(msgspec.Struct, frozen=True, array_like=True):
     @ivar account: whose reasoning it is; see `Scope`.
     @ivar model: which model's.
     @ivar prefix: stands for the conversation that it was an answer to.
-    @ivar items: its items in order, without ids and null fields; the last one is no reasoning.
+    @ivar items: its items in order, without null fields, and without ids where upstream would look for what goes by
+        them; the last one is no reasoning.
     """
 
     form: int
@@ -203,8 +204,9 @@ def kept_items(slots: Iterable[Slot]) -> list[Item] | None:
     if all(slot.index is not None for slot in known):
         known.sort(key=lambda slot: slot.index or 0)
     items: list[Item] = []
+    whole = any(map(_is_open, known))
     for slot in known:
-        found = _kept_item(slot)
+        found = _kept_item(slot, whole)
         if found is None:
             return None
         items += found
@@ -221,9 +223,23 @@ def _is_several(items: Sequence[Item]) -> bool:
     return len([item for item in items if item["type"] == "message"]) > 1
 
 
-def _kept_item(slot: Slot) -> list[Item] | None:
+def _is_open(slot: Slot) -> bool:
+    """Whether an item is reasoning in an open model's own words.
+
+    Servers of such models encrypt nothing, and keep nothing; some of them demand of each item all that the schema does.
+    """
+    item = slot.item
+    return slot.kind is Kind.REASONING and item is not None and bool(item.get("content")) and not _blob(item)
+
+
+def _blob(item: Mapping[str, Any]) -> bool:
+    return isinstance(item.get("encrypted_content"), str)
+
+
+def _kept_item(slot: Slot, whole: bool) -> list[Item] | None:
     """What is kept of an item: nothing, one item, or what stands for the client's calls.
 
+    @param whole: ids and status are kept.
     @return: None where the turn cannot be kept for it.
     """
     item = slot.item
@@ -231,13 +247,13 @@ def _kept_item(slot: Slot) -> list[Item] | None:
         # only pieces of it came; without thoughts a turn is whole, without its words it is not
         return [] if slot.kind is Kind.REASONING else None
     if slot.kind is Kind.REASONING:
-        readable = isinstance(item.get("encrypted_content"), str) or item.get("content")
-        return [_cleaned(item)] if readable and item.get("status") != "incomplete" else []
+        readable = _blob(item) or item.get("content")
+        return [_cleaned(item, whole)] if readable and item.get("status") != "incomplete" else []
     if slot.kind is Kind.CALL:
         if item.get("status") == "incomplete" or slot.call is None:
             return None
         if slot.call.index is not None and isinstance(item.get("call_id"), str):
-            return [_cleaned(item)]
+            return [_cleaned(item, whole)]
         return [_client_calls(slot.shown)] if slot.shown else None
     if place_of(item) is Place.LOCAL_CALL:
         # a call that nobody answers is refused
@@ -245,21 +261,18 @@ def _kept_item(slot: Slot) -> list[Item] | None:
     # the schema knows nothing else as input; an approval that was asked for cannot be given
     kind = item.get("type")
     known = isinstance(kind, str) and kind in ITEMS and place_of(item) is not Place.NOTICE
-    return [_cleaned(item)] if known else []
+    return [_cleaned(item, whole)] if known else []
 
 
 def _client_calls(ids: Sequence[str]) -> Item:
     return {"type": CLIENT_CALLS, "ids": list(ids)}
 
 
-def _cleaned(item: Mapping[str, Any]) -> Item:
+def _cleaned(item: Mapping[str, Any], whole: bool) -> Item:
     """An output item as an input item: without what only an answer has."""
     kind = item["type"]
-    made = {
-        key: value
-        for key, value in item.items()
-        if value is not None and key != "id" and not (key == "status" and kind in _WITHOUT_STATUS)
-    }
+    left_out = () if whole else ("id", "status") if kind in _WITHOUT_STATUS else ("id",)
+    made = {key: value for key, value in item.items() if value is not None and key not in left_out}
     if kind == "message":
         made["role"] = "assistant"
         content = made.get("content")
