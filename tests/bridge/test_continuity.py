@@ -610,6 +610,27 @@ class CarrierTests(SynchronousTestCase):
         own = carried(said, SCOPE, own_account=True)
         self.assertEqual(back([user("Hi"), assistant("Hi")], {1: own})[1], THOUGHT)
 
+    def test_a_call_that_is_carried_in_part_is_the_client_s_to_say(self) -> None:
+        common = {"type": "reasoning.item", "id": "rs_9", "format": "openai-responses-v1", "index": 0}
+        for item in (
+            {"type": "function_call", "call_id": "call_1", "name": "look"},
+            {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": {"at": 1}},
+            {"type": "custom_tool_call", "call_id": "call_1", "name": "look"},
+            {"type": "reasoning", "summary": [], "encrypted_content": ["sealed"]},
+        ):
+            said = assistant(None, LOOK, reasoning_details=[{**common, "item": item}])
+            (turn,) = turns(said)
+            found = back([user("Hi"), said, result("call_1")], {0: None, 1: carried(turn, SCOPE, own_account=True)})
+            self.assertIn({**CALL}, [{k: v for k, v in each.items() if k in CALL} for each in found], item)
+
+    def test_what_a_client_has_doubled_goes_back_once(self) -> None:
+        turn = keep(thought(), message("Hi"))
+        assert turn is not None
+        said = assistant("Hi", reasoning_details=details(turn, SCOPE))
+        history = [user("Say hi."), said, user("Again."), said]
+        found = {each.index: carried(each, SCOPE, own_account=True) for each in turns(*history)}
+        self.assertEqual(back(history, found).count(THOUGHT), 1)
+
     def test_details_of_another_form_are_left_out(self) -> None:
         good = {"type": "reasoning.encrypted", "data": "s", "id": "x", "format": "openai-responses-v1", "index": 0}
         for odd in (

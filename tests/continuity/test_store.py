@@ -13,6 +13,7 @@ from zope.interface import implementer
 from oaiproxy.interfaces import IStateStore
 from oaiproxy.settings import ReasoningContinuity, Settings
 from oaiproxy.store import MemoryStore, StoreUnavailable
+from oaiproxy.web import continuity
 from oaiproxy.web.continuity import LARGEST_TURN
 from tests.continuity.bridge import Bridge
 from tests.continuity.chatclient import ChatClient
@@ -103,6 +104,13 @@ class StoreTests(SynchronousTestCase):
         for key in list(self.memory._values):
             self.memory.put({key: b"\xc1 no turn"}, 60)
         self.assertEqual(bridge.chat(client.request()).fields[HEADER], "0 of 1 turns")
+
+    def test_a_fault_of_ours_in_keeping_an_answer_costs_no_answer(self) -> None:
+        def broken(slots: object) -> object:
+            raise LookupError("a fault")
+
+        self.patch(continuity, "kept_items", broken)
+        self.assertEqual(self.loop(self.bridge()), [None, "0 of 1 turns", "0 of 2 turns"])
 
     def test_an_answer_of_enormous_size_is_not_kept(self) -> None:
         self.upstream = StrictResponses(Play((Turn((Thought(), Say("x" * LARGEST_TURN))),)))

@@ -32,6 +32,7 @@ _SCOPE = Scope(b"tenant", b"account", "gpt-5.1")
 _PLAN = AnswerPlan(
     functions=frozenset({"f"}), custom_tools=frozenset({"g"}), hosted_tools=frozenset({"local_shell"}), model="gpt-5.1"
 )
+_CARRIED = ("index", "output_index", "item", "data", "format", "summary", "encrypted_content", "arguments", "phase")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _CALLS = ("function_call", "custom_tool_call")
 
@@ -49,8 +50,11 @@ def kept_turns(draw: Draw) -> None:
             data = turn.encoded()
             assert data is None or KeptTurn.decoded(data) == turn
             store[turn.key(_SCOPE.tenant, b"" if before is None else before.before.since)] = data
-            if draw.rarely():
-                message["reasoning_details"] = details(turn, _SCOPE)
+            if draw.flag():
+                carried_by_client: Any = details(turn, _SCOPE)
+                for _ in draw.some(3):
+                    carried_by_client = draw.changed(carried_by_client, (*NAMES, *_CARRIED))
+                message["reasoning_details"] = carried_by_client
         history.append(message)
         history += ({"role": "tool", "tool_call_id": c["id"], "content": "1"} for c in message.get("tool_calls", ()))
         history += (draw.choice(MESSAGES) for _ in draw.some(3))

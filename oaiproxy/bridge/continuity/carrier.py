@@ -117,7 +117,8 @@ def _reasoning(at: dict[int, Item], index: int) -> Item:
 def _is_whole(item: Item) -> bool:
     if item["type"] in PLAIN_CALLS:
         return isinstance(item.get("call_id"), str)
-    return item["type"] != "reasoning" or "encrypted_content" in item or "content" in item
+    readable = isinstance(item.get("encrypted_content"), str) or isinstance(item.get("content"), list)
+    return item["type"] != "reasoning" or readable
 
 
 def _in_place(at: Mapping[int, Item], said: SaidTurn) -> Iterator[Item]:

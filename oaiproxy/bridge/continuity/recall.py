@@ -49,7 +49,7 @@ def recall(conversation: Conversation, found: Mapping[int, KeptTurn], scope: Sco
     @param scope: whose request it is, and for which model.
     """
     turns: dict[int, Sequence[Item]] = {}
-    used: set[tuple[bytes, str]] = set()
+    used: set[object] = set()
     changed = False
     for said in conversation.turns:
         kept = found.get(said.index)
@@ -58,11 +58,11 @@ def recall(conversation: Conversation, found: Mapping[int, KeptTurn], scope: Sco
         if not agrees(said, kept):
             changed = True
             continue
-        # a turn is known by its first call, or its text, and by what it was an answer to
-        same = (kept.prefix, said.calls[0].id if said.calls else said.text)
-        if same in used or (changed and kept.prefix != said.before.prefix):
+        # upstream refuses reasoning that comes twice (R7), as it does where a client has doubled what it carries
+        thoughts = [blob for item in kept.items if isinstance(blob := item.get("encrypted_content"), str)]
+        if not used.isdisjoint(thoughts) or (changed and kept.prefix != said.before.prefix):
             continue
-        used.add(same)
+        used.update(thoughts)
         readable = kept.account == scope.account and kept.model == scope.model
         turns[said.index] = kept.items if readable else [item for item in kept.items if item["type"] != "reasoning"]
     return Recalled(turns, len(conversation.turns))
@@ -91,7 +91,7 @@ def _is_call(said: SaidCall, item: Item) -> bool:
     ):
         return False
     if item["type"] == "function_call":
-        kept = item["arguments"]
+        kept = item.get("arguments")  # what a client carries may lack them
         return said.content == kept or (isinstance(kept, str) and canonical(said.content) == canonical(kept))
     # free text, or what a client has of it that keeps all calls in one form
     return said.content == item.get("input") or canonical(said.content) == canonical(
