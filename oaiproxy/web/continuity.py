@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -122,7 +122,13 @@ class Continuity:
             return None
         turns = Turns(self, conversation, model, owner)
         if conversation.turns:
-            await turns.look_up()
+            try:
+                await turns.look_up()
+            except CancelledError:
+                raise
+            except Exception as e:
+                # the client's own words do without
+                self._log.error("nothing can be put back into a conversation\n{trace}", trace=trace_of(e))
         return turns
 
     def _may_reason(self, model: str) -> bool:

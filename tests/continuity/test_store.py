@@ -112,6 +112,13 @@ class StoreTests(SynchronousTestCase):
         self.patch(continuity, "kept_items", broken)
         self.assertEqual(self.loop(self.bridge()), [None, "0 of 1 turns", "0 of 2 turns"])
 
+    def test_a_fault_of_ours_in_finding_a_turn_costs_no_answer(self) -> None:
+        def broken(*given: object) -> object:
+            raise LookupError("a fault")
+
+        self.patch(continuity, "recall", broken)
+        self.assertEqual(self.loop(self.bridge()), [None, None, None])
+
     def test_an_answer_of_enormous_size_is_not_kept(self) -> None:
         self.upstream = StrictResponses(Play((Turn((Thought(), Say("x" * LARGEST_TURN))),)))
         self.bridge().tell(ChatClient().says("Go on and on."))
