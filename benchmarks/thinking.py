@@ -12,6 +12,8 @@ import json
 import re
 from typing import Any
 
+from benchmarks.upstream import serve
+
 #: As many characters has the encrypted content of a short thought in recorded traffic, about.
 BLOB = 2000
 
@@ -78,11 +80,5 @@ class Upstream(asyncio.Protocol):
             self._transport.write(answer(next(self._numbers)))
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(serve(Upstream))

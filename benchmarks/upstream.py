@@ -13,6 +13,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -334,12 +335,13 @@ class Upstream(asyncio.Protocol):
         self._gone = True
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0, backlog=4096)
+async def serve(protocol: Callable[[], asyncio.Protocol]) -> None:
+    """Say where, and serve until the process is killed."""
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
     # asyncio's own loop and not uvloop, which would gather what is written in one turn into one send
-    asyncio.run(_serve())
+    asyncio.run(serve(Upstream))

@@ -18,7 +18,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from oaiproxy.manager import ServiceManager
+from oaiproxy.servicemanager import ServiceManager
 
 #: The exit status where the service could not start.
 EXIT_FAILED = 1

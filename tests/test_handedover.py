@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from oaiproxy.manager import VARIABLE, ServiceManager
+from oaiproxy.servicemanager import VARIABLE, ServiceManager
 from oaiproxy.stopping import EXIT_FAILED
 from tests.process import PATIENCE, Service
 

@@ -71,8 +71,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "garbage": set(),
     "handedover": set(),
-    "manager": set(),
-    "stopping": {"manager"},
+    "servicemanager": set(),
+    "stopping": {"servicemanager"},
     "maker": {"discovery", "options", "service", "settings", "stopping", "tools", "transforms", "workers"},
     # the supervisor is made by `maker`, and a worker makes its service with it
     "workers": {

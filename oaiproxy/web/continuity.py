@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -31,7 +31,6 @@ from oaiproxy.bridge.continuity import (
     converse,
     details,
     family,
-    is_worth_keeping,
     kept_items,
     kept_turn,
     recall,
@@ -173,10 +172,13 @@ class Continuity:
         return doing.addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> None:
-        failure.trap(StoreUnavailable)
-        self._tell(failure.value)
+        error = failure.value
+        if isinstance(error, StoreUnavailable):
+            self._tell(error)
+        elif error is not None and not isinstance(error, CancelledError):
+            self._log.error("the store failed\n{trace}", trace=trace_of(error))
 
-    def _tell(self, error: Any) -> None:
+    def _tell(self, error: StoreUnavailable) -> None:
         now = self._clock()
         if now - self._told >= _TOLD_EVERY:
             self._told = now
@@ -187,7 +189,8 @@ class Turns:
     """What goes back into the history of one request, and what becomes of its answer.
 
     @ivar recalled: what goes back.
-    @ivar putting: fires when the answer is kept; None where it is already, or will not be.
+    @ivar putting: fires when the answer, or each of its choices so far, is kept; None where it is already, or will not
+        be.
     @ivar in_rounds: the answer may take several rounds, as tools of the proxy's may be called in it.
     """
 
@@ -287,13 +290,11 @@ class Turns:
         if self._earlier:
             self._enter(entries, [*self._earlier, *items], self._asked)
         if entries:
-            self.putting = self._continuity.keep(entries)
+            self.putting = _both(self.putting, self._continuity.keep(entries))
         carries = self._continuity.mode is ReasoningContinuity.CARRIER and not self._earlier
         return details(turn, self._scope) if carries and turn is not None else []
 
     def _enter(self, entries: dict[bytes, bytes], items: list[Item], before: Before) -> KeptTurn | None:
-        if not is_worth_keeping(items):
-            return None
         turn = kept_turn(items, self._scope, before.prefix)
         value = None if turn is None else turn.encoded()
         if turn is not None and value is not None and len(value) <= LARGEST_TURN:
@@ -322,3 +323,11 @@ class Turns:
         self._suspects = [self._keys[index] for index in self.recalled.turns if index in self._keys]
         self.recalled = Recalled({}, self.recalled.asked)
         return True
+
+
+def _both(one: Deferred[None] | None, other: Deferred[None] | None) -> Deferred[None] | None:
+    """Fires when both have; neither ever fails."""
+    if one is None or one.called or other is None:
+        return one if other is None else other
+    together: Deferred[None] = gatherResults([one, other]).addCallback(lambda _: None)
+    return together

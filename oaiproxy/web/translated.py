@@ -264,9 +264,8 @@ class TranslatedAnswer:
     def _wait_for_store(self) -> None:
         """Hold the end of an answer back until it is kept: the client's next request may come at once, and to another
         machine."""
-        turns = self._turns if self._rounds is None else self._rounds.turns
-        putting = None if turns is None else turns.putting
-        if putting is None or putting.called or self._keeping is not None:
+        putting = self._putting()
+        if putting is None or self._keeping is not None:
             return
         self._keeping = Deferred()
         # a store has to fail soon; where one does not, an answer is more than its reasoning
@@ -274,8 +273,18 @@ class TranslatedAnswer:
         self._keeping.addBoth(lambda _: self._kept())
         putting.addBoth(self._is_kept)
 
+    def _putting(self) -> Deferred[None] | None:
+        """What the end of the answer has to wait for."""
+        turns = self._turns if self._rounds is None else self._rounds.turns
+        putting = None if turns is None else turns.putting
+        return None if putting is None or putting.called else putting
+
     def _is_kept(self, result: None) -> None:
-        if self._keeping is not None and not self._keeping.called:
+        further = self._putting()
+        if further is not None:
+            # another choice has ended meanwhile
+            further.addBoth(self._is_kept)
+        elif self._keeping is not None and not self._keeping.called:
             self._keeping.callback(None)
 
     def _kept(self) -> None:

@@ -23,8 +23,7 @@ from oaiproxy.transforms import Pipeline
 from oaiproxy.web import PortContext, ProxySite, resource_tree
 from tests.continuity.chatclient import ChatClient
 from tests.continuity.site import Answers, strict_site
-from tests.fuzz.surface import _Reactor as MemoryReactor
-from tests.fuzz.surface import _Transport as MemoryTransport
+from tests.memory import MemoryReactor, MemoryTransport
 from tests.support import unchunk
 
 _HERE = IPv4Address("TCP", "127.0.0.1", 5102)

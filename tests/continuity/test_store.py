@@ -138,19 +138,19 @@ class StoreTests(SynchronousTestCase):
 class Late(MemoryStore):
     """A store that takes its time to keep something.
 
-    @ivar putting: what waits: call `kept` for it.
+    @ivar putting: what waits, in order.
     """
 
     def __init__(self) -> None:
         super().__init__(lambda: 0.0)
         self.begun: Callable[[], object] = lambda: None
-        self.putting: Deferred[None] = Deferred()
+        self.putting: list[Deferred[None]] = []
 
     def put(self, entries: Mapping[bytes, bytes], seconds: float) -> Deferred[None]:
         super().put(entries, seconds)
-        self.putting = Deferred()
+        self.putting.append(Deferred())
         self.begun()
-        return self.putting
+        return self.putting[-1]
 
 
 class LateStoreTests(SynchronousTestCase):
@@ -168,7 +168,7 @@ class LateStoreTests(SynchronousTestCase):
 
         def kept() -> None:
             told.append(self.bridge.told)
-            self.store.putting.callback(None)
+            self.store.putting.pop(0).callback(None)
 
         self.store.begun = lambda: self.bridge.later(0.5, kept)
         self.bridge.pace = 0.1
@@ -186,7 +186,35 @@ class LateStoreTests(SynchronousTestCase):
         for stream in (False, True):
             heard = self.bridge.chat(self.client.request(stream=stream))
             self.assertEqual((heard.status, heard.whole), (200, True))
-        self.store.putting.callback(None)
+
+    def test_the_end_waits_for_all_of_several_choices(self) -> None:
+        for stream, order in ((False, (0, 0)), (True, (0, 0)), (False, (1, 0)), (True, (1, 0))):
+            self.setUp()
+            told: list[bytes] = []
+
+            def kept(which: int, told: list[bytes] = told) -> None:
+                told.append(self.bridge.told)
+                self.store.putting.pop(which).callback(None)
+
+            def begun(order: Sequence[int] = order, kept: Callable[[int], None] = kept) -> None:
+                if len(self.store.putting) == 2:
+                    self.bridge.later(0.3, kept, order[0])
+                    self.bridge.later(0.6, kept, order[1])
+
+            self.store.begun = begun
+            self.bridge.pace = 0.1
+            heard = self.bridge.chat(self.client.request(stream=stream, n=2))
+            self.assertEqual((heard.status, heard.whole, len(told)), (200, True, 2))
+            self.assertNotIn(b"[DONE]" if stream else b"choices", told[1])
+
+    def test_a_store_that_fails_in_a_way_of_its_own_costs_no_answer(self) -> None:
+        def fails() -> None:
+            self.store.putting[-1].errback(LookupError("a fault"))
+
+        self.store.begun = lambda: self.bridge.later(0.2, fails)
+        self.bridge.pace = 0.1
+        for stream in (False, True):
+            self.assertTrue(self.bridge.chat(self.client.request(stream=stream)).whole)
 
     def test_an_answer_that_has_nothing_to_keep_waits_for_nothing(self) -> None:
         bridge = Bridge(StrictResponses(Play([Turn((Say("Hello."),))])), store=self.store)

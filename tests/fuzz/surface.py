@@ -11,13 +11,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IReactorPluggableNameResolver
-from twisted.internet.protocol import Protocol
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, globalLogPublisher
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from oaiproxy.api.request import PortKind
 from oaiproxy.models import Catalogue
@@ -29,82 +23,11 @@ from oaiproxy.web import PortContext, ProxySite, resource_tree
 from tests.fuzz.answers import event_bytes, some_events
 from tests.fuzz.draw import Draw
 from tests.fuzz.requests import FIELDS, MESSAGES
+from tests.memory import CLIENT, MemoryReactor, MemoryTransport
 
-_CLIENT = IPv4Address("TCP", "127.0.0.1", 50000)
 _SERVER = IPv4Address("TCP", "127.0.0.1", 5101)
 
 _TOO_LONG = 100_000.0
-
-
-class _Transport(StringTransport):
-    """One end of a connection in memory.
-
-    @ivar over: it was closed, from whichever side.
-    @ivar told: the protocol knows that.
-    @ivar half_closed: nothing more will be written.
-    """
-
-    def __init__(self, protocol: Any, here: IPv4Address, there: IPv4Address) -> None:
-        super().__init__(hostAddress=here, peerAddress=there)
-        self.over = False
-        self.told = False
-        self.half_closed = False
-        self._ended = protocol
-        protocol.makeConnection(self)
-
-    def loseConnection(self) -> None:
-        super().loseConnection()
-        self.over = True
-
-    def abortConnection(self) -> None:
-        self.over = True
-        self.disconnecting = True
-
-    def loseWriteConnection(self) -> None:
-        """As sockets have it: the other side reads on, and mostly closes then."""
-        self.half_closed = True
-
-    def unregisterProducer(self) -> None:
-        """As sockets have it, which do not mind when there is none."""
-        self.producer = None
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """As sockets have it."""
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """As sockets have it."""
-
-    def tell(self, error: type[Exception] = ConnectionDone) -> None:
-        """The connection has ended."""
-        if not self.told:
-            self.told = self.over = True
-            self._ended.connectionLost(Failure(error()))
-
-
-@implementer(IReactorPluggableNameResolver)
-class _Reactor(Clock):  # type: ignore[misc]
-    """Time that passes when it is told to, and connections to an upstream that is not there."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.upstream: list[tuple[Protocol, _Transport]] = []
-
-    @property
-    def nameResolver(self) -> Any:
-        return self
-
-    def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, *args: Any, **kwargs: Any) -> Any:
-        receiver.resolutionBegan(self)
-        receiver.addressResolved(IPv4Address("TCP", "127.0.0.1", portNumber))
-        receiver.resolutionComplete()
-        return self
-
-    def connectTCP(self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None) -> Any:
-        factory.doStart()
-        there = IPv4Address("TCP", host, port)
-        protocol = factory.buildProtocol(there)
-        self.upstream.append((protocol, _Transport(protocol, _CLIENT, there)))
-        return self
 
 
 _log: list[Any] = []
@@ -235,15 +158,15 @@ def _port(draw: Draw, kind: PortKind) -> None:
     _check(said, asked, sent, transport)
 
 
-def _conversation(draw: Draw, kind: PortKind) -> tuple[bytes, bytes, list[bytes], _Transport]:
+def _conversation(draw: Draw, kind: PortKind) -> tuple[bytes, bytes, list[bytes], MemoryTransport]:
     """Let a client and an upstream talk to the port: what the client got, what it sent, what upstream was sent."""
-    reactor = _Reactor()
+    reactor = MemoryReactor()
     settings = _THINK if draw.rarely() else _PLAIN
     upstream = UpstreamClient(reactor, "http://127.0.0.1:1/v1", settings.timeouts, Retry(1, random=lambda: 0.0))
     context = PortContext(kind, settings, Catalogue.builtin(), Pipeline(()), upstream, reactor)
     site = ProxySite(resource_tree(context), kind.value, reactor=reactor, timeout=60)
-    protocol: Any = site.buildProtocol(_CLIENT)
-    transport = _Transport(protocol, _SERVER, _CLIENT)
+    protocol: Any = site.buildProtocol(CLIENT)
+    transport = MemoryTransport(protocol, _SERVER, CLIENT)
     asked = b"".join(_request(draw) for _ in range(draw.below(2) + 1))
     for piece in draw.pieces(asked):
         if transport.over:
@@ -273,7 +196,7 @@ def _conversation(draw: Draw, kind: PortKind) -> tuple[bytes, bytes, list[bytes]
     return transport.value(), asked, sent, transport
 
 
-def _serve(draw: Draw, reactor: _Reactor) -> None:
+def _serve(draw: Draw, reactor: MemoryReactor) -> None:
     """Let the upstream answer what it was sent."""
     for protocol, transport in reactor.upstream:
         if transport.over:
@@ -291,7 +214,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9]) [^\r\n\x00]*\Z")
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ \t]*[^\r\n\x00]*\Z")
 
 
-def _check(said: bytes, asked: bytes, sent: list[bytes], transport: _Transport) -> None:
+def _check(said: bytes, asked: bytes, sent: list[bytes], transport: MemoryTransport) -> None:
     """What the client got is HTTP, and where the proxy itself answered its errors are the API's."""
     rest = said
     upper = asked.upper()

@@ -163,7 +163,7 @@ def open_calls(items: Sequence[Item]) -> list[Item]:
     ]
 
 
-def is_worth_keeping(items: Sequence[Item]) -> bool:
+def _is_worth_keeping(items: Sequence[Item]) -> bool:
     """Whether an answer holds what the client's own words will not say.
 
     @param items: its items (`kept_items`).
@@ -178,7 +178,7 @@ def kept_turn(items: list[Item], scope: Scope, prefix: bytes) -> KeptTurn | None
     @param prefix: stands for the conversation that it answers.
     @return: None where the client's own words will do as well.
     """
-    if not is_worth_keeping(items):
+    if not _is_worth_keeping(items):
         return None
     return KeptTurn(FORM, scope.account, scope.model, prefix, items)
 
