@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from twisted.application.service import IService
@@ -66,12 +67,23 @@ def makeService(options: Options) -> IService:
         print(tool_listing(found.tools, found.broken))  # noqa: T201
         sys.exit(0)
 
-    # imported late: importing it chooses the reactor
+    choose_reactor()
+    # imported late: importing it chooses one where none is chosen
     from twisted.internet import reactor
 
     if (count := settings.workers or processors()) > 1:
         return Supervisor(reactor, settings, count, found.pipeline, found.broken, found.tools, Stopping(reactor))
     return ProxyService(reactor, settings, found.pipeline, found.broken, found.tools, Stopping(reactor))
+
+
+def choose_reactor() -> None:
+    """Install the reactor that serves best, unless another is there, be it by ``twistd --reactor``."""
+    if "twisted.internet.reactor" not in sys.modules:
+        # a system without epoll(7) keeps Twisted's choice
+        with suppress(ImportError):
+            from oaiproxy.reactor import install
+
+            install()
 
 
 def _tools(broken: Sequence[BrokenPlugin]) -> tuple[ToolBox, Sequence[BrokenPlugin]]:

@@ -73,7 +73,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "handedover": set(),
     "servicemanager": set(),
     "stopping": {"servicemanager"},
-    "maker": {"discovery", "options", "service", "settings", "stopping", "tools", "transforms", "workers"},
+    "reactor": set(),
+    "maker": {"discovery", "options", "reactor", "service", "settings", "stopping", "tools", "transforms", "workers"},
     # the supervisor is made by `maker`, and a worker makes its service with it
     "workers": {
         "api",

@@ -36,8 +36,10 @@ class Alarm:
             self._at = due
             self._call = self._clock.callLater(seconds, self._look)
         elif due < self._at:
+            # not reset: the reactor would look for the call among all that it has
+            self._call.cancel()
             self._at = due
-            self._call.reset(seconds)
+            self._call = self._clock.callLater(seconds, self._look)
 
     def lift(self) -> None:
         """Let it not ring."""

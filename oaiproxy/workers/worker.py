@@ -96,10 +96,12 @@ class Outbox:
 
 
 def _serve(told: HandOver, outbox: Outbox) -> None:
+    from oaiproxy.maker import choose_reactor, parts
+
+    choose_reactor()
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner
 
-    from oaiproxy.maker import parts
     from oaiproxy.service import Part, ProxyService
     from oaiproxy.workers.shared import Adopting
     from oaiproxy.workers.shares import Shares

@@ -34,6 +34,11 @@ class AlarmTests(SynchronousTestCase):
         self.clock.pump([2, 8])
         self.assertEqual(self.rung, [2])
 
+    def test_set_earlier_again_and_again_it_has_one_timer(self) -> None:
+        for seconds in range(20, 10, -1):
+            self.alarm.set(seconds)
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [11])
+
     def test_lifted_it_does_not_ring_and_may_be_set_again(self) -> None:
         self.alarm.set(10)
         self.alarm.lift()
