@@ -7,7 +7,6 @@ call the id that upstream gets and finds the call that a result belongs to.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 from oaiproxy.bridge.names import digest, short_id
@@ -47,28 +46,52 @@ def made_up_id(position: int, index: int, name: str, arguments: str) -> str:
     return "call_" + digest(str(position), str(index), name, arguments)[:40]
 
 
+class _Batch:
+    """Calls of one message, the first of which may be answered."""
+
+    __slots__ = ("_calls", "_first", "number")
+
+    def __init__(self, call: Call) -> None:
+        self.number = call.batch
+        self._calls = [call]
+        self._first = 0  # all before it are answered
+
+    def add(self, call: Call) -> None:
+        self._calls.append(call)
+
+    def open(self) -> Call | None:
+        calls = self._calls
+        while self._first < len(calls):
+            call = calls[self._first]
+            if not call.answered:
+                return call
+            self._first += 1
+        return None
+
+
 class _Waiting:
     """Calls that wait for a result, by the message that made them."""
 
-    def __init__(self) -> None:
-        self._batches: list[deque[Call]] = []
+    __slots__ = ("_batches",)
+
+    def __init__(self, call: Call) -> None:
+        self._batches = [_Batch(call)]
 
     def add(self, call: Call) -> None:
-        if not self._batches or self._batches[-1][-1].batch != call.batch:
-            self._batches.append(deque())
-        self._batches[-1].append(call)
+        if self._batches and self._batches[-1].number == call.batch:
+            self._batches[-1].add(call)
+        else:
+            self._batches.append(_Batch(call))
 
     def first_of_newest(self) -> Call | None:
         """The first open call of the newest message that has one.
 
-        Answered calls are cleared away on the way, so that a long history takes no more than linear time.
+        Answered calls are passed over once, so that a long history takes no more than linear time.
         """
         while self._batches:
-            batch = self._batches[-1]
-            while batch and batch[0].answered:
-                batch.popleft()
-            if batch:
-                return batch[0]
+            found = self._batches[-1].open()
+            if found is not None:
+                return found
             self._batches.pop()
         return None
 
@@ -80,7 +103,7 @@ class CallBook:
         self._calls: list[Call] = []
         self._taken: set[str] = set()
         self._next_number: dict[str, int] = {}
-        self._waiting = _Waiting()
+        self._waiting: _Waiting | None = None
         self._by_id: dict[str, _Waiting] = {}
         self._by_name: dict[str, list[Call]] = {}
 
@@ -89,19 +112,26 @@ class CallBook:
         """The calls that got no result, in order."""
         return [c for c in self._calls if not c.answered]
 
-    def call(self, client_id: str, name: str, custom: bool, batch: int, fallback: str) -> Call:
+    def call(self, client_id: str, name: str, custom: bool, batch: int, own_id: str) -> Call:
         """Enter a call.
 
         An id that the history has used already gets a number, the same on the result that belongs to it.
 
         @param client_id: the client's id for it, or an empty string.
         @param batch: the number of its message; it only grows.
-        @param fallback: the id if there is none.
+        @param own_id: the same, or one that was made up where there is none.
         """
-        entry = Call(client_id, self._unique(short_id(client_id or fallback)), name, custom, batch)
+        entry = Call(client_id, self._unique(short_id(own_id)), name, custom, batch)
         self._calls.append(entry)
-        self._waiting.add(entry)
-        self._by_id.setdefault(client_id, _Waiting()).add(entry)
+        if self._waiting is None:
+            self._waiting = _Waiting(entry)
+        else:
+            self._waiting.add(entry)
+        same_id = self._by_id.get(client_id)
+        if same_id is None:
+            self._by_id[client_id] = _Waiting(entry)
+        else:
+            same_id.add(entry)
         self._by_name.setdefault(name, []).append(entry)
         return entry
 

@@ -284,7 +284,8 @@ class _Translator:
         self._last_call_of[index] = len(self._items) - 1
 
     def _enter(self, index: int, position: int, client_id: str, name: str, content: str, *, custom: bool) -> Call:
-        return self._book.call(client_id, name, custom, index, made_up_id(index, position, name, content))
+        own_id = client_id or made_up_id(index, position, name, content)
+        return self._book.call(client_id, name, custom, index, own_id)
 
     def _tool(self, message: Mapping[str, Any], param: str) -> None:
         given = message.get("tool_call_id")

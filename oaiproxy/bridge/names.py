@@ -45,11 +45,15 @@ class ToolNames:
 
     def __init__(self) -> None:
         self.reverse: dict[str, str] = {}
+        self._legal: set[str] = set()  # those that are known to be; a history repeats them
 
     def upstream(self, name: str) -> str:
         """The name under which upstream knows the client's tool `name`: itself if that is legal, else what is legal of
         it and a hash (MCP clients put dots and slashes into names)."""
+        if name in self._legal:
+            return name
         if LEGAL_NAME.fullmatch(name):
+            self._legal.add(name)
             return name
         mapped = f"{_ILLEGAL.sub('_', name)[:100]}_{digest(name)[:12]}"
         self.reverse[mapped] = name

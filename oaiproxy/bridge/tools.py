@@ -44,6 +44,7 @@ _SEARCHES = frozenset(name for name in HOSTED if name.startswith("web_search"))
 
 # what Responses takes beside what Chat has; other keys are left out
 _FURTHER = ("allowed_callers", "defer_loading", "output_schema")
+_FURTHER_KEYS = frozenset(_FURTHER)
 # cache_control is a mark of another dialect and has no meaning here
 _COMMON_KEYS = frozenset({"type", "name", "description", "cache_control", *_FURTHER})
 _FUNCTION_KEYS = _COMMON_KEYS | {"function", "input_schema", "parameters", "strict"}
@@ -176,6 +177,8 @@ class _Shelf:
     def _tell_unknown(
         self, inner: Mapping[str, Any], outer: Mapping[str, Any], known: frozenset[str], param: str
     ) -> None:
+        if inner.keys() <= known and outer.keys() <= known:
+            return
         for where, fields in ((param.rpartition(".")[0], outer), (param, inner)):
             for key, value in fields.items():
                 if key not in known and value is not None:
@@ -184,6 +187,8 @@ class _Shelf:
 
 def _further(inner: Mapping[str, Any], outer: Mapping[str, Any]) -> dict[str, Any]:
     """What Responses' tools have and Chat's do not, wherever the client put it."""
+    if _FURTHER_KEYS.isdisjoint(inner) and _FURTHER_KEYS.isdisjoint(outer):
+        return {}
     found = {key: inner.get(key, outer.get(key)) for key in _FURTHER}
     return {key: value for key, value in found.items() if value is not None}
 
