@@ -14,7 +14,6 @@ from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import datetimeToString
 
 from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.api.framing import BodyReader, body_reader
@@ -24,7 +23,7 @@ from oaiproxy.relay.promptly import write
 from oaiproxy.settings import Limits
 from oaiproxy.web.clientbody import ClientBody
 from oaiproxy.web.draining import DrainingChannel
-from oaiproxy.web.respond import phrase_of
+from oaiproxy.web.respond import date, phrase_of
 
 if TYPE_CHECKING:
     from oaiproxy.web.site import ProxyRequest
@@ -314,7 +313,7 @@ class ProxyChannel(DrainingChannel):
         body = error.body()
         head = (
             b"HTTP/1.1 %d %b" % (error.status, phrase_of(error.status)),
-            b"Date: " + datetimeToString(),
+            b"Date: " + date(),
             b"Content-Type: application/json",
             b"Content-Length: %d" % len(body),
             b"Connection: close",

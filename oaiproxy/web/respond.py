@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+
+from twisted.web.http import datetimeToString
 
 from oaiproxy.api.errors import ApiError
 from oaiproxy.clients import ErrorAnswer, error_answer
@@ -24,6 +28,21 @@ Pairs = Iterable[tuple[bytes, bytes]]
 def phrase_of(status: int) -> bytes:
     """The reason phrase of a status."""
     return _PHRASES.get(status, b"Unknown Status")
+
+
+def date(seconds: float | None = None) -> bytes:
+    """What the field ``Date`` says (RFC 9110 section 6.6.1).
+
+    @param seconds: the Unix time; now where None.
+    """
+    return _date(int(time.time() if seconds is None else seconds))
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    # many answers go out in the same second
+    said: bytes = datetimeToString(second)
+    return said
 
 
 def write_head(request: ProxyRequest, status: int, headers: Pairs, phrase: bytes | None = None) -> None:

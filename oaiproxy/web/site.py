@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
-from twisted.web.http import NO_BODY_CODES, datetimeToString
+from twisted.web.http import NO_BODY_CODES
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, getChildForRequest
@@ -26,7 +26,7 @@ from oaiproxy.web.accesslog import AccessLog
 from oaiproxy.web.channel import ProxyChannel
 from oaiproxy.web.clientbody import ClientBody
 from oaiproxy.web.draining import Connections
-from oaiproxy.web.respond import write_error
+from oaiproxy.web.respond import date, write_error
 
 #: Paths in which there is nothing to hide.
 _USUAL_PATHS = frozenset(
@@ -131,7 +131,7 @@ class ProxyRequest(Request):
         self.chunked = modern and not self._bodiless and b"content-length" not in names
         self.delimited = self.chunked or b"content-length" in names
         if b"date" not in names:
-            fields.append((b"Date", datetimeToString()))
+            fields.append((b"Date", date()))
         if self.chunked:
             fields.append((b"Transfer-Encoding", b"chunked"))
         if last and modern:

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from oaiproxy.web.respond import write_body, write_head
+from oaiproxy.web.respond import date, write_body, write_head
 from oaiproxy.web.site import ProxyRequest, ProxySite
 
 
@@ -152,3 +152,12 @@ class EndTests(SynchronousTestCase):
         channel.connectionLost(Failure(ConnectionDone()))
         del channel
         self.assertIsNone(gone())
+
+
+class DateTests(SynchronousTestCase):
+    def test_it_is_in_the_form_of_http(self) -> None:
+        self.assertEqual(date(784111777), b"Sun, 06 Nov 1994 08:49:37 GMT")
+
+    def test_it_goes_on_with_the_second(self) -> None:
+        said = [date(784111777 + passed) for passed in (0, 0.999, 1, 0.5)]
+        self.assertEqual([each[-6:-4] for each in said], [b"37", b"37", b"38", b"37"])
