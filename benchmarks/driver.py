@@ -12,6 +12,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -205,14 +206,16 @@ class Connection(asyncio.Protocol):
 class Driver:
     """The connections, by port."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], Connection] = Connection) -> None:
+        """@param make: makes a connection."""
+        self._make = make
         self._kept: dict[int, list[Connection]] = {}
 
     async def _connections(self, port: int, count: int) -> list[Connection]:
         kept = [each for each in self._kept.get(port, []) if each.usable]
         loop = asyncio.get_running_loop()
         while len(kept) < count:
-            kept.append((await loop.create_connection(Connection, "127.0.0.1", port))[1])
+            kept.append((await loop.create_connection(self._make, "127.0.0.1", port))[1])
         self._kept[port] = kept
         return kept[:count]
 
@@ -234,8 +237,8 @@ class Driver:
         return work.result(time.perf_counter() - began)
 
 
-async def _serve() -> None:
-    driver = Driver()
+async def serve_plans(driver: Driver) -> None:
+    """Do what the plans on the standard input say, until it ends."""
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         print(json.dumps(asdict(await driver.do(Plan(**json.loads(line))))), flush=True)
@@ -245,7 +248,7 @@ if __name__ == "__main__":
     try:
         import uvloop
     except ImportError:
-        asyncio.run(_serve())
+        asyncio.run(serve_plans(Driver()))
     else:
         # only to be quick
-        uvloop.run(_serve())
+        uvloop.run(serve_plans(Driver()))

@@ -106,6 +106,7 @@ GOALS: tuple[Goal, ...] = (
     Goal("CPU of a request: FastAPI + httpx / passthrough", _ratio("fastapi", "passthrough", "request"), 8, True),
     Goal("CPU of a request: LiteLLM / passthrough", _ratio("litellm", "passthrough", "request"), 40, True),
     Goal("CPU of a request: bridge / passthrough", _ratio("bridge", "passthrough", "request"), 1.4),
+    Goal("CPU of a request: bridge / bare aiohttp (1.4 of 1.5)", _ratio("bridge", "aiohttp", "request"), 2.1),
     Goal("CPU of a chunk: passthrough / bare aiohttp", _ratio("passthrough", "aiohttp", "chunk"), 1),
     Goal("the same where chunks come 50 ms apart", _ratio("passthrough", "aiohttp", "chunk paced"), 1),
     Goal("the same where all come at once: passthrough / nginx", _ratio("passthrough", "nginx", "chunk together"), 1),

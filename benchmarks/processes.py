@@ -170,6 +170,18 @@ def driver(where: set[int] | None = None) -> Iterator[Driver]:
 
 
 @contextmanager
+def stepping() -> Iterator[tuple[int, Driver]]:
+    """The port of an upstream, and who asks, that go in lockstep (`benchmarks.stepping`)."""
+    command = [sys.executable, "-m", "benchmarks.stepping"]
+    process = start(command, processors()[1], output=subprocess.PIPE, stdin=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline()), Driver(process)
+    finally:
+        stop(process)
+
+
+@contextmanager
 def upstream(where: set[int] | None = None) -> Iterator[int]:
     """The upstream, beside what is measured; its port.
 

@@ -279,9 +279,9 @@ Many streams, and the start:
 
 {growth}
 
-- Streams as fast as it goes on 4 connections; what one of a single piece costs is taken off, and the rest divided by
-  the number of the other pieces. The first pieces of a stream pile up while its request is still in hand, and come in
-  fewer reads, which costs less: from 10,000 to 100,000 shows whether anything grows.
+- One stream at a time, in which the upstream sends a piece when the client has the one before, so that each comes in a
+  read of its own however long the stream is; what a stream of a single piece costs is taken off, and the rest divided
+  by the number of the other pieces.
 - Bodies of chat completions, one at a time. Memory is how far resident memory rose, at the most, above what it was
   before these requests.
 
@@ -306,8 +306,8 @@ def page(figures: Figures, contenders: Sequence[Contender], out: Sequence[str], 
         light = "nginx, which sends a file, and wrk" if workers.is_light() else "written in Python"
         share = _median(figures.figure("2 workers", "busiest"), ".0f")
         said = (
-            f"- `--workers 2` against 1: {rates[1].shown(',.0f')} streams of {cost.CHUNKS} chunks at once a second "
-            f"through the bridge,\n  against {rates[0].shown(',.0f')}. A stream takes {spent[1]} µs of the "
+            f"- `--workers 2` against 1: {rates[1].shown(',.0f')} streams of {workers.CHUNKS:,} chunks at once a second\n"
+            f"  through the bridge, against {rates[0].shown(',.0f')}. A stream takes {spent[1]} µs of the "
             f"workers, and {spent[0]} µs of one; the busier one did {share}%.\n  Upstream and client ({light}) have to "
             "share the two processors with the workers.\n"
         )

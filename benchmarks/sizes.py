@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.contenders import Contender, running
 from benchmarks.driver import Plan
-from benchmarks.processes import forget_most, memory
+from benchmarks.processes import cpu, forget_most, memory, stepping
 from benchmarks.session import Session
 
 #: Pieces of text in a stream.
@@ -14,17 +14,21 @@ STREAMS = (10, 100, 1000, 10_000, 100_000)
 BODIES = (1_000, 64_000, 1_000_000, 8_000_000, 64_000_000)
 
 
-def streams(measuring: Session, contender: Contender, sizes: tuple[int, ...] = STREAMS, pieces: int = 100_000) -> None:
-    """Microseconds a piece, for longer and longer streams; what a stream costs that has but one is taken off.
+def streams(measuring: Session, contender: Contender, sizes: tuple[int, ...] = STREAMS, pieces: int = 20_000) -> None:
+    """Microseconds a piece, for longer and longer streams in lockstep; what a stream costs that has but one is taken
+    off.
 
     @param pieces: how many of them for each size, about.
     """
-    with running(contender, measuring.upstream, measuring.folder) as fresh:
+    with stepping() as (upstream, driver), running(contender, upstream, measuring.folder) as fresh:
+        pids = fresh.pids
 
         def spent(chunks: int) -> float:
-            most = max(4, min(pieces // 25, pieces // chunks))
-            plan = Plan(fresh.port, contender.path, connections=4, seconds=60.0, most=most, stream=True, chunks=chunks)
-            return measuring.spent(fresh, plan)[0]
+            most = max(1, min(pieces // 10, pieces // chunks))
+            plan = Plan(fresh.port, contender.path, connections=1, seconds=120.0, most=most, stream=True, chunks=chunks)
+            before = cpu(pids)
+            found = driver.ask(plan)
+            return 1e6 * (cpu(pids) - before) / found.requests
 
         spent(100)
         one = spent(1)

@@ -284,11 +284,14 @@ class Upstream(asyncio.Protocol):
             self._later = self._next
             return
         if self._sent < self._chunks:
-            self._sent += 1
-            self._transport.write(_piece(self._api, self._sent % 2))
+            self._send_piece()
             self._loop.call_soon(self._next)
             return
         self._finish()
+
+    def _send_piece(self) -> None:
+        self._sent += 1
+        self._transport.write(_piece(self._api, self._sent % 2))
 
     def _paced(self, due: float, every: float) -> None:
         if self._gone:

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.contenders import BY_NAME, Running, Started, free_port, program, running
-from benchmarks.cost import CHUNKS
 from benchmarks.driver import Plan
 from benchmarks.processes import cpu, driver, start, stop, upstream
 from benchmarks.session import Session
@@ -29,6 +28,9 @@ from tests.soak.upstream import model
 
 #: How many streams at the same time.
 _CONNECTIONS = 64
+
+#: Pieces of text in a stream: so many that what the client and the upstream take for a request is little beside them.
+CHUNKS = 2_000
 
 _NGINX = """\
 daemon off;
@@ -161,8 +163,8 @@ def workers(measuring: Session, times: int, seconds: float) -> None:
     """Streams a second with one worker and with two, on two processors, the processor time of a stream, and the busier
     worker's part of it.
 
-    The bridge translates streams that upstream writes at once: of all there is to do this has the most for the proxy
-    and the least for the upstream and the client.
+    The bridge translates long streams that upstream writes at once: of all there is to do this has the most for the
+    proxy and the least for the upstream and the client.
     """
     mine = sorted(os.sched_getaffinity(0))
     two, rest = set(mine[:2]), set(mine[2:]) or set(mine[:2])
