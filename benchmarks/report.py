@@ -306,8 +306,8 @@ def page(figures: Figures, contenders: Sequence[Contender], out: Sequence[str], 
         light = "nginx, which sends a file, and wrk" if workers.is_light() else "written in Python"
         share = _median(figures.figure("2 workers", "busiest"), ".0f")
         said = (
-            f"- `--workers 2` against 1: {rates[1].shown(',.0f')} streams of {workers.CHUNKS:,} chunks at once a second\n"
-            f"  through the bridge, against {rates[0].shown(',.0f')}. A stream takes {spent[1]} µs of the "
+            f"- `--workers 2` against 1: {rates[1].shown(',.0f')} streams of {workers.CHUNKS:,} chunks at once a\n"
+            f"  second through the bridge, against {rates[0].shown(',.0f')}. A stream takes {spent[1]} µs of the "
             f"workers, and {spent[0]} µs of one; the busier one did {share}%.\n  Upstream and client ({light}) have to "
             "share the two processors with the workers.\n"
         )
