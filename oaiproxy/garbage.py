@@ -8,8 +8,18 @@ from contextlib import suppress
 
 #: How many objects more than before have to be there until the young are looked through; how often until the older
 #: ones are; and how often that until all are.  What a request leaves behind is almost all gone without the collector,
-#: and to look through all there is takes tens of milliseconds with a thousand streams: all of them stand still then.
-_THRESHOLDS = (2_000, 10, 10)
+#: and to look through all there is takes a tenth of a second with a thousand streams: all of them stand still then.  So
+#: it is done when it is quiet (`collect_when_quiet`), and at some time even if it never is.
+_THRESHOLDS = (2_000, 10, 100)
+
+#: It is quiet where no more exchanges than this run.
+_FEW = 20
+
+#: So often have the older objects been looked through since all were, where it is worth the while.
+_ENOUGH = 10
+
+#: How often to see whether it is quiet, in seconds.
+QUIET_EVERY = 5.0
 
 #: Blocks of so many bytes and more are each a mapping of their own: one that grows, as an encoded body does, is not
 #: copied, and the system has it back as soon as it is free.  Left alone, glibc keeps what was freed, up to 32 MB each.
@@ -32,3 +42,15 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
+
+
+def collect_when_quiet(running: int) -> bool:
+    """Look through all that there is, where hardly anybody has to wait for it, and there is something to be found.
+
+    @param running: how many exchanges do.
+    @return: whether it was done.
+    """
+    if running > _FEW or gc.get_count()[2] < _ENOUGH:
+        return False
+    gc.collect()
+    return True

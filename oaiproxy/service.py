@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 from oaiproxy import __version__
 from oaiproxy.bridge import Learnt
 from oaiproxy.discovery import BrokenPlugin
-from oaiproxy.garbage import settle
+from oaiproxy.garbage import QUIET_EVERY, collect_when_quiet, settle
 from oaiproxy.handedover import NOTHING_HANDED_OVER, check_handed_over
 from oaiproxy.interfaces import IExchangeObserver, IStateStore
 from oaiproxy.models import Catalogue, CatalogueError
@@ -245,6 +246,9 @@ class ProxyService(MultiService):
         if self._stopping is not None:
             # the process is this service's
             self._reactor.callWhenRunning(settle)
+            quiet = TimerService(QUIET_EVERY, lambda: collect_when_quiet(sum(map(len, census))))
+            quiet.clock = self._reactor
+            quiet.setServiceParent(self)
         # not before the reactor runs and heeds signals, in the turn after it has begun
         self._reactor.callWhenRunning(self._reactor.callLater, 0, ready)
 

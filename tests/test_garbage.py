@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import platform
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.processes import forget_most, memory
-from tests.process import ROOT, Service, clean_environ
+from oaiproxy.garbage import collect_when_quiet
+from tests.process import ROOT, Process, Service, clean_environ, twistd
 from tests.support import SocketTestCase, http_answer
 from tests.web.test_bridge import JSON, response
 
@@ -27,6 +30,51 @@ class SettleTests(SynchronousTestCase):
             [sys.executable, "-c", program], cwd=ROOT, env=clean_environ({}), capture_output=True, text=True, check=True
         )
         self.assertEqual(done.stdout, "True True\n")
+
+
+class QuietTests(SynchronousTestCase):
+    """When all there is is looked through."""
+
+    def collected(self, running: int, rounds: int) -> bool:
+        done: list[str] = []
+        self.patch(gc, "get_count", lambda: (0, 0, rounds))
+        self.patch(gc, "collect", lambda: done.append("collected"))
+        said = collect_when_quiet(running)
+        self.assertEqual(said, bool(done))
+        return said
+
+    def test_it_is_when_little_runs_and_there_may_be_something(self) -> None:
+        self.assertTrue(self.collected(0, 10))
+        self.assertTrue(self.collected(20, 50))
+
+    def test_many_exchanges_are_not_held_up(self) -> None:
+        self.assertFalse(self.collected(21, 50))
+
+    def test_it_is_not_where_there_is_nothing_to_find(self) -> None:
+        self.assertFalse(self.collected(0, 9))
+
+
+class ServiceTests(SynchronousTestCase):
+    """The service sees to it, in a process of its own."""
+
+    def test_what_is_left_in_a_cycle_is_gone_once_it_is_quiet(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        # looks every moment; and says when it finds what only a look through everything finds
+        folder.joinpath("sitecustomize.py").write_text(
+            "import gc, sys, oaiproxy.garbage as g\n"
+            "class Left:\n"
+            "    def __init__(self): self.me = self\n"
+            "    def __del__(self): print('what was left is gone', file=sys.__stdout__, flush=True)\n"
+            "settled = g.settle\n"
+            "def settle():\n"
+            "    settled(); Left(); gc.set_threshold(0)\n"
+            "    gc.get_count = lambda: (0, 0, 99)\n"
+            "g.settle, g.QUIET_EVERY = settle, 0.05\n"
+        )
+        command = twistd("--passthrough=0", "--bridge=0", "--upstream=demo")
+        process = Process(command, "what was left is gone", PYTHONPATH=f"{folder.absolute()}:{ROOT}")
+        self.assertEqual(process.stop(), 0)
 
 
 class LargeBodyTests(SocketTestCase):
