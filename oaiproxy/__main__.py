@@ -22,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     # imported late: no command needs it
     from twisted.application.twist._twist import Twist
 
+    from oaiproxy.maker import choose_reactor
+
+    # before twist does
+    choose_reactor()
     # left alone, twist writes each line of its log as a page of JSON where stdout is no terminal, and leaves out the
     # lines that are only there where --debug asks for them
     Twist.main(["oaiproxy", "--log-format=text", "--log-level=debug", "oaiproxy", *arguments])

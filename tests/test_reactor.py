@@ -10,9 +10,12 @@ from typing import Any
 from twisted.internet.test import test_core, test_fdset, test_tcp, test_threads, test_time
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
-from tests.process import ROOT, twistd
+from tests.process import PATIENCE, ROOT, twistd
 
 _OURS = "oaiproxy.reactor.Reactor"
+
+#: Of a service that gets as far as to begin.
+_OPTIONS = ("--passthrough", "0", "--bridge", "0", "--upstream", "http://127.0.0.1:1/v1")
 
 #: What Twisted tests its reactors with.
 _BUILDERS = (
@@ -124,16 +127,22 @@ class ChoiceTests(SynchronousTestCase):
         otherwise = "import oaiproxy.reactor; oaiproxy.reactor._LEANS_ON += ('_of_another_version',)"
         self.assertEqual(self.reactor(otherwise), "twisted.internet.epollreactor")
 
-    def test_nothing_that_twistd_imports_before_it_chooses_one(self) -> None:
-        # the whole way, up to where the service would begin
-        command = twistd("--passthrough", "0", "--bridge", "0", "--upstream", "http://127.0.0.1:1/v1")
+    def test_with_twistd_it_is_ours(self) -> None:
+        self.assertEqual(self.served_by(twistd(*_OPTIONS)), "oaiproxy.reactor")
+
+    def test_with_the_command_of_our_own_it_is_ours(self) -> None:
+        start = "from oaiproxy.__main__ import main; main()"
+        self.assertEqual(self.served_by([sys.executable, "-c", start, *_OPTIONS]), "oaiproxy.reactor")
+
+    def served_by(self, command: list[str]) -> str:
+        """The reactor where the service would begin: whatever is imported on the way may choose one."""
         looks = (
-            "import oaiproxy.service, sys, atexit\n"
+            "import oaiproxy.service, sys\n"
             "def found(*args):\n"
             "    print(type(sys.modules['twisted.internet.reactor']).__module__, file=sys.__stdout__, flush=True)\n"
             "    import os; os._exit(0)\n"
-            "oaiproxy.service.ProxyService.privilegedStartService = found\n"
+            "oaiproxy.service.ProxyService._open = found\n"
         )
         command[2] = looks + command[2]
-        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
-        self.assertEqual(said.strip().splitlines()[-1], "oaiproxy.reactor")
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE).stdout
+        return said.strip().splitlines()[-1]
