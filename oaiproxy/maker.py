@@ -11,9 +11,9 @@ from twisted.application.service import IService
 
 from oaiproxy.discovery import BrokenPlugin
 from oaiproxy.options import Options
-from oaiproxy.service import ProxyService, StartFailed
+from oaiproxy.service import ProxyService
 from oaiproxy.settings import ServiceSettings
-from oaiproxy.stopping import Stopping
+from oaiproxy.stopping import StartFailed, Stopping
 from oaiproxy.tools import ToolBox, ToolBoxError, discover_tools, tool_listing
 from oaiproxy.transforms import Pipeline, TransformError, discover, listing, order
 from oaiproxy.workers.supervisor import Supervisor, processors

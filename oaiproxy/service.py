@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,36 +18,22 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from oaiproxy import __version__
-from oaiproxy.bridge import Learnt
 from oaiproxy.discovery import BrokenPlugin
 from oaiproxy.garbage import QUIET_EVERY, collect_when_quiet, settle
 from oaiproxy.handedover import NOTHING_HANDED_OVER, check_handed_over
 from oaiproxy.interfaces import IExchangeObserver, IStateStore
-from oaiproxy.models import Catalogue, CatalogueError
 from oaiproxy.observe.traffic import TrafficLog
-from oaiproxy.relay import AuthoritiesError, Retry, UpstreamClient, UpstreamTls, load_authorities, own_address
-from oaiproxy.settings import DEMO, Port, ServiceSettings, Settings, Timeouts
-from oaiproxy.stopping import EXIT_ENDED, EXIT_FAILED, Stopping, tell_operator
+from oaiproxy.relay import UpstreamClient, own_address
+from oaiproxy.settings import DEMO, Port, ServiceSettings
+from oaiproxy.stopping import EXIT_ENDED, StartFailed, Stopping
 from oaiproxy.store import MemoryStore, StoreRefused, open_store
 from oaiproxy.tools import ToolBox, ToolBoxError
 from oaiproxy.transforms import Pipeline
+from oaiproxy.upstreams import Shared
 from oaiproxy.web import Connections, Drain, Exchanges, PortContext, ProxySite, resource_tree
 
 #: A machine without IPv6 says one of these of ``::1``.
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
-
-
-class StartFailed(SystemExit, Exception):
-    """The service cannot start; the process ends with status 1 and this one line on stderr.
-
-    A SystemExit, so that nobody prints a traceback; an Exception, so that twistd removes its pid file first and passes
-    the line on from a daemon that it started.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.code = EXIT_FAILED
-        tell_operator(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +193,7 @@ class ProxyService(MultiService):
             self.traffic = self._open_traffic(settings.log_file)
             observers.append(self.traffic)
         self._store = self._open_store()
-        shared = _Shared(self._reactor, self._open_demo)
+        shared = Shared(self._reactor, self._open_demo)
         census: list[Exchanges] = []
         contexts = [
             PortContext(
@@ -357,71 +342,6 @@ class ProxyService(MultiService):
         else:
             reason = str(error)
         raise StartFailed(f"oaiproxy: cannot listen on {text}: {reason}")
-
-
-class _Shared:
-    """What ports share that are told the same."""
-
-    _log = Logger()
-
-    def __init__(self, reactor: Any, open_demo: Callable[[], str]) -> None:
-        self._reactor = reactor
-        self._open_demo = open_demo
-        self._demo = ""
-        self._upstreams: dict[tuple[str, Timeouts, int, Path | None], UpstreamClient] = {}
-        self._learnt: dict[str, Learnt] = {}
-        self._models: dict[Path | None, Catalogue] = {None: Catalogue.builtin()}
-
-    @property
-    def upstreams(self) -> Sequence[UpstreamClient]:
-        """Every client that there is."""
-        return tuple(self._upstreams.values())
-
-    def upstream(self, settings: Settings) -> UpstreamClient:
-        """The client of a port's upstream.
-
-        @raise StartFailed: the file of further authorities cannot be used.
-        """
-        key = (settings.upstream, settings.timeouts, settings.retries, settings.upstream_ca)
-        if key not in self._upstreams:
-            self._upstreams[key] = UpstreamClient(
-                self._reactor,
-                self._url(settings.upstream),
-                settings.timeouts,
-                Retry(settings.retries),
-                self._tls(settings.upstream_ca),
-            )
-        return self._upstreams[key]
-
-    @staticmethod
-    def _tls(authorities: Path | None) -> UpstreamTls | None:
-        if authorities is None:
-            return None
-        try:
-            return UpstreamTls(load_authorities(authorities))
-        except AuthoritiesError as e:
-            raise StartFailed(f"oaiproxy: upstream_ca: {e}") from None
-
-    def _url(self, upstream: str) -> str:
-        if upstream != DEMO:
-            return upstream
-        self._demo = self._demo or self._open_demo()
-        return self._demo
-
-    def learnt(self, upstream: str) -> Learnt:
-        """What one port learns of an upstream holds for all."""
-        return self._learnt.setdefault(upstream, Learnt(time.monotonic))
-
-    def models(self, path: Path | None) -> Catalogue:
-        """The model list in a file, or the built-in one."""
-        if path not in self._models:
-            assert path is not None
-            try:
-                self._models[path] = Catalogue.load(path)
-            except CatalogueError as e:
-                self._log.error("{error}; the built-in model list is served instead", error=str(e))
-                self._models[path] = self._models[None]
-        return self._models[path]
 
 
 def _stop(ports: list[IListeningPort]) -> Deferred[Any]:

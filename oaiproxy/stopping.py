@@ -37,6 +37,19 @@ def tell_operator(line: str) -> None:
         print(line, file=sys.__stderr__)
 
 
+class StartFailed(SystemExit, Exception):
+    """The service cannot start; the process ends with status 1 and this one line on stderr.
+
+    A SystemExit, so that nobody prints a traceback; an Exception, so that twistd removes its pid file first and passes
+    the line on from a daemon that it started.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = EXIT_FAILED
+        tell_operator(message)
+
+
 class Stopping:
     """The process's end.
 

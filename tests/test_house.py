@@ -51,15 +51,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "options": {"__init__", "api", "clients", "config", "settings"},
     "service": {
         "__init__",
-        "api",
-        "bridge",
-        "clients",
         "demo",
         "discovery",
         "garbage",
         "handedover",
         "interfaces",
-        "models",
         "observe",
         "relay",
         "settings",
@@ -67,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "store",
         "tools",
         "transforms",
+        "upstreams",
         "web",
     },
     "garbage": set(),
@@ -74,6 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "servicemanager": set(),
     "stopping": {"servicemanager"},
     "reactor": set(),
+    "upstreams": {"bridge", "models", "relay", "settings", "stopping"},
     "maker": {"discovery", "options", "reactor", "service", "settings", "stopping", "tools", "transforms", "workers"},
     # the supervisor is made by `maker`, and a worker makes its service with it
     "workers": {

@@ -8,7 +8,8 @@ from contextlib import redirect_stdout
 
 from oaiproxy.maker import makeService
 from oaiproxy.options import Options
-from oaiproxy.service import ProxyService, StartFailed
+from oaiproxy.service import ProxyService
+from oaiproxy.stopping import StartFailed
 from tests.test_transforms import PluginFolderTestCase
 from tests.tools.test_registry import PLUGIN
 

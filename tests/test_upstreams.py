@@ -11,11 +11,12 @@ from unittest import mock
 from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from oaiproxy import service
+from oaiproxy import upstreams
 from oaiproxy.api.request import PortKind
 from oaiproxy.relay import Retry
-from oaiproxy.service import ProxyService, StartFailed
+from oaiproxy.service import ProxyService
 from oaiproxy.settings import Port, ServiceSettings, Settings, Timeouts, port_at
+from oaiproxy.stopping import StartFailed
 from oaiproxy.transforms import Pipeline
 from tests.process import run, twistd
 from tests.support import SocketTestCase, http_answer
@@ -103,7 +104,7 @@ class UpstreamsTests(SocketTestCase):
         self.assertEqual(len(started.addresses), 1)
 
     async def test_each_port_has_its_upstream_and_its_retries(self) -> None:
-        self.patch(service, "Retry", lambda limit: Retry(limit, random=lambda: 0.0))
+        self.patch(upstreams, "Retry", lambda limit: Retry(limit, random=lambda: 0.0))
         busy = http_answer(b"{}", "503 Busy")
         first, second = self.upstream(), self.upstream()
         first_port, second_port = (self.listen(factory) for factory in (first, second))
