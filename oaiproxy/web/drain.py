@@ -67,10 +67,11 @@ class Drain:
     async def run(self) -> bool:
         """Let everything end, and see to it that it does.
 
+        The health check says nothing of it by itself (`announce`): where the process is one of several, others take
+        what is new, and the service is well.
+
         @return: whether all of it ended by itself.
         """
-        for exchanges in self._exchanges:
-            exchanges.draining = True
         # what has arrived already is read before idle connections are closed
         await deferLater(self._reactor, 0)
         for connections in self._connections:
