@@ -228,7 +228,7 @@ class Connection(Protocol):
                     self._held += piece
                 else:
                     self._body.dataReceived(piece)
-            if self._body is not None:
+            if self._body is not None and (reader.done or reader.broken):
                 self._look_at_end()
         elif reader.head is not None:
             self._held = piece
