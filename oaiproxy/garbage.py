@@ -10,7 +10,7 @@ from contextlib import suppress
 #: ones are; and how often that until all are.  What a request leaves behind is almost all gone without the collector,
 #: and to look through all there is takes a tenth of a second with a thousand streams: all of them stand still then.  So
 #: it is done when it is quiet (`collect_when_quiet`), and at some time even if it never is.
-_THRESHOLDS = (2_000, 10, 100)
+_THRESHOLDS = (2_000, 10, 40)
 
 #: It is quiet where no more exchanges than this run.
 _FEW = 20

@@ -21,3 +21,16 @@ def trace_of(error: BaseException) -> str:
     shown = [*frames[:10], *frames[10:][-20:]]
     lines = [f"  {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in shown]
     return "\n".join(["Traceback (what the error says is left out):", *lines, type(error).__qualname__])
+
+
+def let_go(error: BaseException) -> None:
+    """Let go of all that an exception holds, once it was dealt with.
+
+    It holds the frames that it came through, and one of them mostly holds it in turn, with all of what it worked on:
+    nothing of that would be gone before the garbage collector finds it.
+    """
+    held: BaseException | None = error
+    while held is not None:
+        following = held.__cause__ or held.__context__
+        held.__traceback__ = held.__cause__ = held.__context__ = None
+        held = following

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from oaiproxy.api.chat import FinishReason, ReasoningField
@@ -72,11 +73,15 @@ class Turn:
         self.plan = plan
         self.slots = Slots()
         self._sink = sink
-        self._calls = ClientCalls(plan, self)
         self._head = ResponseHead()
         if plan.stop:
             self._until = Until(plan.stop)
             self._separator = _separator(plan.stop)
+
+    @cached_property
+    def _calls(self) -> ClientCalls:
+        # it refers back, which an answer that is cut off never undoes; most have no calls
+        return ClientCalls(self.plan, self)
 
     # -- the envelope
 
@@ -380,7 +385,8 @@ class Turn:
 
     def _finish(self, ending: Ending) -> None:
         self.finished = True
-        self._calls.close()
+        if "_calls" in self.__dict__:
+            self._calls.close()
         self._sink.finish(ending)
 
     def _knows(self, call: ToolCall) -> bool:

@@ -370,6 +370,7 @@ class ProxyChannel(DrainingChannel):
         super().connectionLost(reason)
         # they refer back: without them it is gone at once, and not when cycles are looked for
         del self._alarm, self._late
+        self.requests.clear()
 
     # flow control
 

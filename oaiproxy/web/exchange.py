@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from oaiproxy.api.errors import ApiError, UpstreamInvalid
 from oaiproxy.api.headers import WARNING, for_client, for_client_changed, warning_header
-from oaiproxy.api.place import trace_of
+from oaiproxy.api.place import let_go, trace_of
 from oaiproxy.api.request import ApiRequest, PortKind
 from oaiproxy.api.secrets import Masker
 from oaiproxy.api.streamend import stream_end
@@ -129,17 +129,20 @@ class Exchange:
                 await self._pass_on()
             else:
                 await self._translate(dialect)
-        except CancelledError:
+        except CancelledError as e:
             # the client left; where it was something else that cancelled us, the client is not left waiting
             if self._client.ending is not None:
                 self._fail(self._client.ending)
             else:
                 self._client.cut()
+            let_go(e)
         except ApiError as e:
             self._fail(e)
+            let_go(e)
         except Exception as e:
             self._log.error("exchange {id} failed inside the proxy\n{trace}", id=self.id, trace=trace_of(e))
             self._fail(ApiError("The proxy failed to handle this exchange; its log says why.", code="proxy_error"))
+            let_go(e)
         finally:
             self._port.exchanges.leave(self)
             if self._ticket is not None:
@@ -297,12 +300,12 @@ class Exchange:
                 await self._translated(dialect, repairs).run()
                 return
             except ApiError as e:
-                if self._without_turns(e):
-                    continue
-                repair = self._repaired(e)
-                if repair is None:
-                    raise
-                repairs.append(repair)
+                if not self._without_turns(e):
+                    repair = self._repaired(e)
+                    if repair is None:
+                        raise
+                    repairs.append(repair)
+                let_go(e)
 
     def _without_turns(self, error: ApiError) -> bool:
         """Whether upstream refused what the proxy put back into the history, and can be asked again without."""

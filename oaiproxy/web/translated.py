@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from oaiproxy.api.errors import ApiError
 from oaiproxy.api.headers import STREAM_HEADERS, for_client_bridge, for_client_changed
+from oaiproxy.api.place import let_go
 from oaiproxy.api.sse import EVENT_LIMIT, says_stream
 from oaiproxy.api.streamend import stream_end
 from oaiproxy.clients import KeepaliveForm
@@ -121,6 +122,7 @@ class TranslatedAnswer:
             if not self._client.gone:
                 self._client.write(self._joint.fail(e))
             self._client.cut()
+            let_go(reason)
         else:
             self._end()
 

@@ -139,11 +139,22 @@ class AnswerTests(SynchronousTestCase):
 
 class EndTests(SynchronousTestCase):
     def test_a_connection_that_ended_is_gone_at_once(self) -> None:
-        site = ProxySite(_Asked(), "passthrough", reactor=Clock())
+        self.ends_after(b"GET / HTTP/1.1\r\n")
+
+    def test_so_is_one_whose_client_waited_for_its_answer(self) -> None:
+        self.ends_after(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")
+
+    def test_so_is_one_whose_client_was_in_the_middle_of_its_body(self) -> None:
+        self.ends_after(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{")
+
+    def ends_after(self, sent: bytes) -> None:
+        asked = _Asked()
+        site = ProxySite(asked, "passthrough", reactor=Clock())
         channel: Any = site.buildProtocol(None)
         transport = _Transport()
         channel.makeConnection(transport)
-        channel.dataReceived(b"GET / HTTP/1.1\r\n")
+        channel.dataReceived(sent)
+        asked.requests.clear()
         gone = weakref.ref(channel)
         gc.disable()
         self.addCleanup(gc.enable)
