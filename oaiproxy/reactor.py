@@ -47,6 +47,8 @@ class Reactor(EPollReactor):
 def install() -> None:
     """Make it the process's reactor; or leave that to Twisted, where a Twisted to come is made otherwise.
 
+    `oaiproxy.maker.choose_reactor` calls it, where there is none yet and the system has epoll(7).
+
     @raise twisted.internet.error.ReactorAlreadyInstalledError: there is one.
     """
     made = Reactor()

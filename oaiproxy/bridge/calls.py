@@ -74,8 +74,8 @@ class _Waiting:
 
     __slots__ = ("_batches",)
 
-    def __init__(self, call: Call) -> None:
-        self._batches = [_Batch(call)]
+    def __init__(self) -> None:
+        self._batches: list[_Batch] = []
 
     def add(self, call: Call) -> None:
         if self._batches and self._batches[-1].number == call.batch:
@@ -103,7 +103,7 @@ class CallBook:
         self._calls: list[Call] = []
         self._taken: set[str] = set()
         self._next_number: dict[str, int] = {}
-        self._waiting: _Waiting | None = None
+        self._waiting = _Waiting()
         self._by_id: dict[str, _Waiting] = {}
         self._by_name: dict[str, list[Call]] = {}
 
@@ -123,15 +123,8 @@ class CallBook:
         """
         entry = Call(client_id, self._unique(short_id(own_id)), name, custom, batch)
         self._calls.append(entry)
-        if self._waiting is None:
-            self._waiting = _Waiting(entry)
-        else:
-            self._waiting.add(entry)
-        same_id = self._by_id.get(client_id)
-        if same_id is None:
-            self._by_id[client_id] = _Waiting(entry)
-        else:
-            same_id.add(entry)
+        self._waiting.add(entry)
+        self._by_id.setdefault(client_id, _Waiting()).add(entry)
         self._by_name.setdefault(name, []).append(entry)
         return entry
 

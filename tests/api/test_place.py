@@ -15,15 +15,16 @@ class _Work:
 
 
 def _failed(work: _Work) -> ValueError:
-    """An error that its own frame holds, and that came of another one; both hold what the frame worked on."""
+    """An error that came of another one, and frames that hold both of them and what they worked on."""
     try:
         try:
             raise KeyError("before")
-        except KeyError:
+        except KeyError as e:
+            first = e
             raise ValueError("after") from None
     except ValueError as e:
-        kept = e
-    return kept
+        kept = first, e
+    return kept[1]
 
 
 class LetGoTests(SynchronousTestCase):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -514,3 +516,14 @@ class EventTableTests(SynchronousTestCase):
                 )
                 self.assertEqual(joined(raw, "content"), "Hi", kind)
                 self.assertEqual(len(chunks(raw)), 3, kind)
+
+
+class CutOffTests(SynchronousTestCase):
+    def test_a_text_that_nobody_waits_for_any_longer_leaves_nothing_to_the_garbage_collector(self) -> None:
+        translator = ChatStream(PLAN)
+        translator.feed(sse(created(), added(0, type="message"), text("Hel")))
+        gone = weakref.ref(translator._turn)
+        gc.disable()
+        self.addCleanup(gc.enable)
+        del translator
+        self.assertIsNone(gone())
