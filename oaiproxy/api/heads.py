@@ -64,6 +64,15 @@ class RequestHead(msgspec.Struct, frozen=True):
     persistent: bool
 
 
+def opens_websocket(head: RequestHead) -> bool:
+    """Whether a request is the handshake of a WebSocket (RFC 6455 section 4.1).
+
+    A proxy on its way may have taken its ``Upgrade``, which is for each connection anew, but not its key.
+    """
+    named = head.named
+    return head.method == b"GET" and (b"sec-websocket-key" in named or b"websocket" in _options(named.get(b"upgrade")))
+
+
 def head_end(data: bytes, seen: int = 0) -> int:
     """Where the head of a request ends.
 

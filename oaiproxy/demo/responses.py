@@ -14,11 +14,11 @@ from oaiproxy.demo.checks import fields
 from oaiproxy.demo.directives import Trouble
 from oaiproxy.demo.reply import Reply, stream, typed_event, whole
 from oaiproxy.demo.responses_events import FAILURE, events
-from oaiproxy.demo.responses_fields import CREATE_RESPONSE
+from oaiproxy.demo.responses_fields import CREATE_RESPONSE, UNPUBLISHED
 from oaiproxy.demo.responses_question import input_items, read, texts
 from oaiproxy.demo.world import StoredResponse, World
 
-_check = fields(CREATE_RESPONSE, "model")
+_check = fields({**CREATE_RESPONSE, **UNPUBLISHED}, "model")
 
 #: Fields of a Response that say back what was asked, and what they are where nothing was.
 _ECHOED: Mapping[str, Any] = {

@@ -198,8 +198,15 @@ _ITEMS: dict[str, Check] = {
 }
 
 
+#: Fields that Codex sends and the API takes, though its schema does not have them: of a request, and of an item.
+UNPUBLISHED: dict[str, Check] = {"client_metadata": nullable(_ANY)}
+_UNPUBLISHED = "internal_chat_message_metadata_passthrough"
+
+
 def _item(value: Any, path: str) -> None:
     """An input item; one without a type is a reference where it has nothing but an id, else a message."""
+    if isinstance(value, dict) and _UNPUBLISHED in value:
+        value = {name: inner for name, inner in value.items() if name != _UNPUBLISHED}
     default = "item_reference" if isinstance(value, dict) and value.keys() == {"id"} else "message"
     _ITEM[default](value, path)
 

@@ -253,6 +253,11 @@ class RuleTests(SynchronousTestCase):
     def test_the_table_has_the_fields_of_the_published_schema(self) -> None:
         self.assertEqual(set(CREATE_RESPONSE), schema_fields("CreateResponse"))
 
+    def test_what_codex_sends_beyond_the_schema_is_taken(self) -> None:
+        item = {**_USER, "internal_chat_message_metadata_passthrough": {"turn_id": "t1", "create_time": 1.5}}
+        response = Demo().respond([item], client_metadata={"session_id": "s1"})
+        self.assertIn("1 message", response["output"][-1]["content"][0]["text"])
+
     def test_a_body_that_is_no_json_object_is_refused(self) -> None:
         for body in (b"", b"{", b"[]", b'"x"', b"\xff"):
             self.assertEqual(Demo().reply("POST", "/v1/responses", body).status, 400, body)

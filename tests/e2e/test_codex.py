@@ -1,0 +1,62 @@
+"""Codex itself works through either port, over HTTP: it tries a WebSocket first, and is told that there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from tests.e2e.support import KEY, ServiceTestCase
+from tests.process import run
+
+HERE = Path(__file__).resolve().parent / "codex"
+CODEX = shutil.which("codex", path=f"{HERE / 'node_modules' / '.bin'}{os.pathsep}{os.environ.get('PATH', '')}")
+
+#: What goes elsewhere than to the proxy is off.
+CONFIG = """\
+openai_base_url = "{base}"
+model = "gpt-5.1"
+model_reasoning_effort = "low"
+check_for_update_on_startup = false
+[analytics]
+enabled = false
+"""
+
+DEMO = "This is oaiproxy's demo upstream, not a real model. "
+
+
+class CodexTests(ServiceTestCase):
+    skip = None if CODEX else "there is no codex here: npm install --prefix tests/e2e/codex"
+
+    def codex(self, port: str, prompt: str) -> tuple[str, str]:
+        """Let Codex do something.
+
+        @return: its last message, and what it told on its way.
+        """
+        home = Path(self.mktemp()).resolve()
+        home.mkdir()
+        (home / "config.toml").write_text(CONFIG.format(base=self.base(port)), encoding="utf-8")
+        assert CODEX is not None
+        last = home / "last.txt"
+        options = ("exec", "--skip-git-repo-check", "--sandbox", "read-only", "--output-last-message", str(last))
+        done = run(CODEX, *options, prompt, cwd=str(home), CODEX_HOME=str(home), CODEX_API_KEY=KEY, HOME=str(home))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return last.read_text(encoding="utf-8"), done.stderr
+
+    def test_a_question_is_answered(self) -> None:
+        for port in ("passthrough", "bridge"):
+            answer, _ = self.codex(port, "Hi there")
+            self.assertTrue(answer.startswith(f"{DEMO}You said: “Hi there”"), answer)
+
+    def test_a_tool_that_runs_here_is_called_and_its_output_answered(self) -> None:
+        for port in ("passthrough", "bridge"):
+            answer, told = self.codex(port, "Please use exec_command")
+            self.assertTrue(answer.startswith(f"{DEMO}The tool answered: "), answer)
+            self.assertIn("demo cmd", told)
+
+    def test_it_goes_over_to_http_at_once(self) -> None:
+        for port in ("passthrough", "bridge"):
+            _, told = self.codex(port, "Hi there")
+            self.assertIn("WebSocket", told, "it tries one")
+            self.assertNotIn("Reconnecting", told)
+            self.assertNotIn("Falling back", told)
