@@ -44,6 +44,16 @@ def body_reader(length: int | None) -> BodyReader:
     return _Chunked() if length is None else _Sized(length)
 
 
+class Unframed:
+    """What comes behind a 101: no end of it is told but that of the connection."""
+
+    done = False
+    rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+
 class _Sized:
     def __init__(self, length: int) -> None:
         self._left = length

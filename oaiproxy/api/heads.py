@@ -64,15 +64,6 @@ class RequestHead(msgspec.Struct, frozen=True):
     persistent: bool
 
 
-def opens_websocket(head: RequestHead) -> bool:
-    """Whether a request is the handshake of a WebSocket (RFC 6455 section 4.1).
-
-    A proxy on its way may have taken its ``Upgrade``, which is for each connection anew, but not its key.
-    """
-    named = head.named
-    return head.method == b"GET" and (b"sec-websocket-key" in named or b"websocket" in _options(named.get(b"upgrade")))
-
-
 def head_end(data: bytes, seen: int = 0) -> int:
     """Where the head of a request ends.
 
@@ -138,7 +129,7 @@ def read_head(head: bytes) -> RequestHead:
         named=named,
         length=_length(said(b"content-length"), said(b"transfer-encoding"), version),
         expects_continue=_expects_continue(said(b"expect"), version),
-        persistent=version == b"HTTP/1.1" and b"close" not in _options(said(b"connection")),
+        persistent=version == b"HTTP/1.1" and b"close" not in options(said(b"connection")),
     )
 
 
@@ -247,7 +238,8 @@ def _expects_continue(expected: list[bytes] | None, version: bytes) -> bool:
     return True
 
 
-def _options(values: list[bytes] | None) -> set[bytes]:
+def options(values: list[bytes] | None) -> set[bytes]:
+    """The entries, in lower case, of a field whose value is a list of words."""
     return {option.strip(b" \t").lower() for value in values or () for option in value.split(b",")}
 
 

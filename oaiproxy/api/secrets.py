@@ -15,6 +15,7 @@ from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from oaiproxy.api.masking import LiteralMasker, PatternMasker
+from oaiproxy.api.websocket import PROTOCOL, offered_keys
 
 #: What stands for a secret.
 MASK = "***"
@@ -100,11 +101,14 @@ def is_secret_header(name: bytes) -> bool:
 def credentials(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
     """The secrets themselves that header fields hold, each once, in the order met.
 
-    @return: keys and tokens without their scheme, the password of ``Basic``, the values of cookies.
+    @return: keys and tokens without their scheme, the password of ``Basic``, the values of cookies, and the keys among
+        the protocols that the handshake of a WebSocket offers.
     """
     found: dict[bytes, None] = {}
     for name, value in pairs:
         if not is_secret_header(name):
+            if name.lower() == PROTOCOL:
+                found.update(dict.fromkeys(offered_keys(value)))
             continue
         lower = name.lower()
         if lower in (b"cookie", b"set-cookie"):

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from oaiproxy.relay.connections import WHOLE, Connection
 from oaiproxy.relay.reading import AnswerHead
+from oaiproxy.relay.upload import StreamedBody
 
 #: Header fields as they cross the proxy: names and values, in order.
 HeaderPairs = Sequence[tuple[bytes, bytes]]
@@ -78,10 +79,22 @@ class UpstreamAnswer:
 
     deliverBody = deliver
 
-    def abort(self) -> None:
-        """Close the connection now, unless the body has ended."""
+    def send(self, body: StreamedBody, seconds: Callable[[], float]) -> None:
+        """Send what the client says behind a 101.
+
+        @param body: what it says, as it comes.
+        @param seconds: tells the time.
+        """
         if self._is_served:
-            self._connection.drop()
+            self._connection.send_on(body.upload(seconds))
+
+    def abort(self) -> None:
+        """Close the connection now, unless the body has ended; behind a 101 when what was sent is taken."""
+        if self._is_served:
+            if self.status == 101:
+                self._connection.part()
+            else:
+                self._connection.drop()
 
     def pause(self) -> None:
         """Read nothing more of the body for now."""

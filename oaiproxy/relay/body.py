@@ -25,13 +25,13 @@ class UpstreamBody:
     """
 
     def __init__(
-        self, answer: UpstreamAnswer, receive: Callable[[bytes], None], clock: IReactorTime, idle: float
+        self, answer: UpstreamAnswer, receive: Callable[[bytes], None], clock: IReactorTime, idle: float | None
     ) -> None:
         """
         @param answer: whose body.
         @param receive: gets each piece; what it raises ends the exchange.
         @param clock: tells the time.
-        @param idle: the longest silence, in seconds; the client's own pauses do not count.
+        @param idle: the longest silence, in seconds; the client's own pauses do not count.  None for any.
         """
         self.done: Deferred[None] = Deferred(lambda _: self._abort())
         self._answer = answer
@@ -44,8 +44,9 @@ class UpstreamBody:
 
     def start(self) -> None:
         """Let the body come; call it after the consumer knows this producer."""
-        # one alarm an exchange, not one a chunk: it looks at the time of the last byte and sleeps on
-        self._answer.limit(self._idle, self._check)
+        if self._idle is not None:
+            # one alarm an exchange, not one a chunk: it looks at the time of the last byte and sleeps on
+            self._answer.limit(self._idle, self._check)
         self._answer.collect(self._take).addCallbacks(self._whole, self._broken)
         if self._paused and not self._ended:
             # a body that begins is read
@@ -101,12 +102,14 @@ class UpstreamBody:
         self._abort()
 
     def _check(self) -> None:
+        idle = self._idle
+        assert idle is not None
         quiet = 0.0 if self._paused else self._clock.seconds() - self._last
-        if quiet >= self._idle:
-            message = f"The upstream {self._answer.upstream} sent nothing more of its answer for {self._idle:g} s."
+        if quiet >= idle:
+            message = f"The upstream {self._answer.upstream} sent nothing more of its answer for {idle:g} s."
             self._fail(Failure(UpstreamTimeout(message)))
         else:
-            self._answer.limit(self._idle - quiet, self._check)
+            self._answer.limit(idle - quiet, self._check)
 
     def _fail(self, reason: Failure) -> None:
         self._settle(reason)

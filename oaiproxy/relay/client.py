@@ -104,6 +104,7 @@ class UpstreamClient:
         log: AttemptLog | None = None,
         name: str = "",
         retry: bool = True,
+        switches: bool = False,
     ) -> UpstreamAnswer:
         """Send a request and wait for the head of its answer.
 
@@ -121,6 +122,7 @@ class UpstreamClient:
         @param log: is told of each time it is sent.
         @param name: whose request it is, for the service's log.
         @param retry: whether it may be sent again at all.
+        @param switches: whether it is the handshake of a WebSocket, so that its answer may be a 101.
         @raise UpstreamUnreachable: no connection, or it was lost before an answer came.
         @raise UpstreamTimeout: no connection or no answer in time.
         @raise UpstreamInvalid: what came back is not HTTP.
@@ -129,7 +131,7 @@ class UpstreamClient:
         while True:
             answer: UpstreamAnswer | None = None
             try:
-                answer = await self._attempt(method, target, headers, body, log)
+                answer = await self._attempt(method, target, headers, body, log, switches=switches)
             except AttemptFailed as e:
                 error, reason = e.error, e.error.message
                 wait = self._retry.wait(tried) if retry and e.safe and not _is_gone(body) else None
@@ -166,6 +168,8 @@ class UpstreamClient:
         headers: HeaderPairs,
         body: RequestBody | None,
         log: AttemptLog | None,
+        *,
+        switches: bool,
     ) -> UpstreamAnswer:
         """Send a request once.
 
@@ -182,7 +186,7 @@ class UpstreamClient:
                 log.upstream_request(method.decode("latin-1"), self.url(target), headers, data)
             connection = (None if fresh else self._pool.idle()) or await self._connect()
             try:
-                answer = await self._send_on(connection, method, target, headers, body)
+                answer = await self._send_on(connection, method, target, headers, body, switches=switches)
             except _Stale:
                 fresh = True
                 continue
@@ -203,11 +207,18 @@ class UpstreamClient:
             raise self._failures.connecting(e) from None
 
     async def _send_on(
-        self, connection: Connection, method: bytes, target: bytes, headers: HeaderPairs, body: RequestBody | None
+        self,
+        connection: Connection,
+        method: bytes,
+        target: bytes,
+        headers: HeaderPairs,
+        body: RequestBody | None,
+        *,
+        switches: bool,
     ) -> UpstreamAnswer:
         kept = connection.requests > 0
         request, sending = self._request(method, target, headers, body)
-        answering = connection.send(request, sending, bodiless=method == b"HEAD")
+        answering = connection.send(request, sending, bodiless=method == b"HEAD", switches=switches)
         AnswerLimit(connection, sending, self._reactor, self.timeouts, self._failures)
         try:
             head = await answering

@@ -32,6 +32,9 @@ _KEPT = 1024
 #: the fewer requests meet a connection that the other side is just closing.  Those that do are repeated on a new one.
 _KEPT_SECONDS = 30.0
 
+#: What was sent on a connection that spoke another protocol has so many seconds to be taken when its client has left.
+_PARTING = 5.0
+
 #: What whoever takes a body hears at its end.
 WHOLE = Failure(ResponseDone())
 
@@ -126,6 +129,15 @@ class Connection(Protocol):
             self._dropped = self.closing = True
             self.transport.abortConnection()
 
+    def part(self) -> None:
+        """Close the connection, on which another protocol is spoken, when what was sent on it is taken."""
+        if self.lost is None and not self._dropped:
+            self._dropped = self.closing = True
+            self._stop_sending()
+            self.transport.loseConnection()
+            self._late = self.transport.abortConnection
+            self._alarm.set(_PARTING)
+
     def close(self) -> None:
         """Close the connection, on which nothing is under way."""
         self._alarm.stop()
@@ -156,12 +168,15 @@ class Connection(Protocol):
 
     # requests
 
-    def send(self, head: bytes, sending: Sending | None = None, *, bodiless: bool = False) -> Deferred[AnswerHead]:
+    def send(
+        self, head: bytes, sending: Sending | None = None, *, bodiless: bool = False, switches: bool = False
+    ) -> Deferred[AnswerHead]:
         """Send a request.
 
         @param head: its head, with the empty line at its end, and as much of its body as goes with it.
         @param sending: what follows as the upstream takes it.
         @param bodiless: the answer has no body, whatever its head says: the method is HEAD.
+        @param switches: the answer may be a 101; what comes behind it is its body then.
         @return: fires when the head of an answer has come; fails with why the connection was lost, with `Unreadable`,
             or with why the body did not come.  Cancelled, it closes the connection.
         """
@@ -169,7 +184,7 @@ class Connection(Protocol):
         self.heard = False
         self.busy = True
         self._unlimited()
-        self._reader.expect(bodiless=bodiless)
+        self._reader.expect(bodiless=bodiless, switches=switches)
         answering: Deferred[AnswerHead] = Deferred(self._cancelled)
         self._answering = answering
         if sending is None:
@@ -177,10 +192,14 @@ class Connection(Protocol):
         else:
             # the body goes with it
             self.transport.write(head)
-            self._sending = sending
-            self.transport.registerProducer(sending, True)
-            sending.startProducing(self.transport).addCallbacks(self._sent, self._not_sent)
+            self.send_on(sending)
         return answering
+
+    def send_on(self, sending: Sending) -> None:
+        """Send what follows the head of the request, or what the client says behind a 101."""
+        self._sending = sending
+        self.transport.registerProducer(sending, True)
+        sending.startProducing(self.transport).addCallbacks(self._sent, self._not_sent)
 
     def fail(self, error: BaseException) -> None:
         """End the request: there is no answer to it, or no more of one."""

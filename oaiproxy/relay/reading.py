@@ -42,7 +42,8 @@ class AnswerHead(NamedTuple):
     @ivar phrase: the reason phrase.
     @ivar fields: names and values in the order sent, without those of the connection; to HEAD the length is there.
     @ivar length: of the body in bytes, where the head says it, else None.
-    @ivar until_close: nothing but the end of the connection ends the body (RFC 9112 section 6.3, item 8).
+    @ivar until_close: nothing but the end of the connection ends the body (RFC 9112 section 6.3, item 8), or what comes
+        in its place behind a 101.
     @ivar persistent: the connection may serve another request.
     """
 
@@ -70,6 +71,8 @@ class AnswerReader:
         "_phrase",
         "_pieces",
         "_size",
+        "_switched",
+        "_switches",
         "broken",
         "done",
         "head",
@@ -85,16 +88,19 @@ class AnswerReader:
         self._fields: list[tuple[bytes, bytes]] = []
         self.expect()
 
-    def expect(self, *, bodiless: bool = False) -> None:
+    def expect(self, *, bodiless: bool = False, switches: bool = False) -> None:
         """Another answer is to come.
 
         @param bodiless: whatever its head says it has no body: it answers HEAD.
+        @param switches: it may be a 101, behind which a WebSocket is spoken: that is what was asked for.
         """
         self.head: AnswerHead | None = None
         self.done = False
         self.stray = False
         self.broken = ""
         self._bodiless = bodiless
+        self._switches = switches
+        self._switched = False
         self._fields = []
         self._phrase = b""
         self._size = 0
@@ -104,13 +110,18 @@ class AnswerReader:
 
         @return: what of the body is in it.
         """
+        if self._switched:
+            return data
         if self._parser is None:
             self._parser = HttpResponseParser(self)
         if self.head is None:
             self._size += len(data)
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade:
+        except HttpParserUpgrade as e:
+            if self.head is not None:
+                self._switched = True
+                return data[e.args[0] :]
             self._fail("it changes the protocol")
         except HttpParserError as e:
             self._fail(str(e.__context__ or e) or "it is malformed")
@@ -158,7 +169,8 @@ class AnswerReader:
         status = parser.get_status_code()
         if 100 <= status < 200:
             if status == 101:
-                raise Unreadable("it changes the protocol")
+                self.head = self._read_switch(parser)
+                return
             # an interim answer, which is not for the client of a proxy that has asked for none
             self._fields, self._phrase = [], b""
             return
@@ -171,8 +183,17 @@ class AnswerReader:
             self._parser = None
 
     def on_message_complete(self) -> None:
-        if self.head is not None:
+        if self.head is not None and self.head.status != 101:
             self.done = True
+
+    def _read_switch(self, parser: HttpResponseParser) -> AnswerHead:
+        named = b",".join([value for name, value in self._fields if name.lower() == b"upgrade"])
+        if not (self._switches and parser.should_upgrade() and named.lower() == b"websocket"):
+            raise Unreadable("it changes the protocol")
+        # nothing in it tells of a body
+        fields = [field for field in self._fields if field[0].lower() not in (b"content-length", b"transfer-encoding")]
+        self._fields = fields
+        return self._read_head(101, parser.get_http_version())
 
     def _read_head(self, status: int, version: str) -> AnswerHead:
         if version not in ("1.1", "1.0"):

@@ -68,12 +68,17 @@ class StreamedBody:
     """A body that is passed on as it comes, and so can be sent once only.
 
     @ivar length: in bytes, or None where nobody knows before its end.
+    @ivar chunked: whether it is sent in chunks (RFC 9112 section 7.1), which tell its end.
     @ivar begun: whether it was begun to be sent.
     """
 
-    def __init__(self, source: BodySource) -> None:
-        """@param source: where it comes from."""
+    def __init__(self, source: BodySource, *, framed: bool = True) -> None:
+        """
+        @param source: where it comes from.
+        @param framed: whether its end is to be told; else it goes on as long as the connection.
+        """
         self.length = source.length
+        self.chunked = framed and self.length is None
         self.begun = False
         self._source = source
 
@@ -124,7 +129,6 @@ class Sending(Protocol):
 class StreamedUpload:
     """The sending of a body that comes while it is sent: who sends it is held back to the pace of who takes it.
 
-    @ivar length: the body's, in bytes, or None: then it is sent in chunks (RFC 9112 section 7.1).
     @ivar ended: whether the connection has taken all.
     @ivar on_end: called then.
     """
@@ -135,9 +139,9 @@ class StreamedUpload:
         @param source: where it comes from.
         @param seconds: tells the time.
         """
-        self.length = body.length
         self.ended = False
         self.on_end: Callable[[], None] = _unheard
+        self._chunked = body.chunked
         self._body = body
         self._source = source
         self._seconds = seconds
@@ -177,11 +181,11 @@ class StreamedUpload:
     def _receive(self, data: bytes) -> None:
         if not self._stopped:
             assert self._consumer is not None
-            self._consumer.write(data if self.length is not None else b"%x\r\n%b\r\n" % (len(data), data))
+            self._consumer.write(data if not self._chunked else b"%x\r\n%b\r\n" % (len(data), data))
 
     def _end(self) -> None:
         if not self._stopped:
-            if self.length is None:
+            if self._chunked:
                 assert self._consumer is not None
                 self._consumer.write(b"0\r\n\r\n")
             self._last, self._stopped, self.ended = self._seconds(), True, True

@@ -20,6 +20,7 @@ from oaiproxy.api.errors import BadRequest
 from oaiproxy.api.headers import KEY_FIELDS, Header
 from oaiproxy.api.hosts import is_loopback, without_port
 from oaiproxy.api.secrets import Masker, Secrets, credentials, url_credentials
+from oaiproxy.api.websocket import PROTOCOL, offered_keys, without_account
 from oaiproxy.settings import Access, AuthMode
 from oaiproxy.web.site import ProxyRequest
 
@@ -179,9 +180,9 @@ class Keys:
 
         @param pairs: the client's fields, from an admitted request.
         """
-        fields = list(pairs)
         if not self.replaced:
-            return fields
+            return list(pairs)
+        fields = without_account(pairs)
         if self._forward and any(self._is_theirs(field) for field in fields):
             # their account with it
             kept = [field for field in fields if not _names_key(field[0]) or self._is_theirs(field)]
@@ -207,7 +208,10 @@ class Keys:
 def _shown(request: ProxyRequest) -> list[bytes]:
     """The keys that a request shows."""
     get = request.head.named.get
-    return [_bare(value) for name in (b"authorization", *KEY_FIELDS) for value in get(name, ())]
+    shown = [_bare(value) for name in (b"authorization", *KEY_FIELDS) for value in get(name, ())]
+    if PROTOCOL in request.head.named:
+        shown += [key for value in request.head.named[PROTOCOL] for key in offered_keys(value)]
+    return shown
 
 
 def _names_key(name: bytes) -> bool:

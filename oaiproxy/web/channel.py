@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from oaiproxy.api.errors import ApiError, BadRequest
-from oaiproxy.api.framing import BodyReader, body_reader
+from oaiproxy.api.framing import BodyReader, Unframed, body_reader
 from oaiproxy.api.heads import RequestHead, head_end, read_head
 from oaiproxy.relay.alarm import Alarm
 from oaiproxy.relay.promptly import write
@@ -68,6 +68,7 @@ class ProxyChannel(DrainingChannel):
         self._broken = False  # whether the body will not come, so that nothing after it can
         self._continues = False  # whether the client waits for a 100 Continue
         self._answered = False  # whether a body is read to its end after its request was answered
+        self._switched = False  # whether what comes is no HTTP any more
         self._running = False
         self.reading = True
         self._closed = False
@@ -231,7 +232,7 @@ class ProxyChannel(DrainingChannel):
                 self._answered = False
                 self._next()
             return True
-        if self._alarm.due is None and not (self._lingering or self._closed):
+        if self._alarm.due is None and not (self._lingering or self._closed or self._switched):
             self._within(self.limits.body_seconds, self._look_at_body)
         return False
 
@@ -276,6 +277,18 @@ class ProxyChannel(DrainingChannel):
             self.persistent = False
         return not self.persistent
 
+    def switch(self) -> ClientBody:
+        """The answer that was begun is a 101: what comes from now on is no HTTP, and is over with the connection.
+
+        @return: what comes.
+        """
+        self._switched = True
+        self.persistent = False
+        self._reader, self._body = Unframed(), ClientBody(None, lambda: None, self._flow)
+        body = self._body
+        self._go_on()
+        return body
+
     def _can_drain(self) -> bool:
         body = self._body
         if self._broken or body is None or body.length is None:
@@ -298,6 +311,10 @@ class ProxyChannel(DrainingChannel):
             if self._body is not None:
                 self._body.discard()
             self._go_on()
+        elif self._switched and ISSLTransport(self.transport, None) is not None:
+            # the client hears of the end by it alone
+            self._closed = True
+            self.loseConnection()
         else:
             self._linger()
 

@@ -64,6 +64,11 @@ class Downstream:
         if self._traffic is not None:
             self._traffic.downstream_chunk(data)
 
+    def pass_on(self, data: bytes) -> None:
+        """Send a piece of what is no body: of what is said behind a 101 there is nothing in the log."""
+        self.last = self._clock.seconds()
+        self._request.write(data)
+
     def finish(self) -> None:
         """The answer is whole."""
         if not self.gone:

@@ -17,10 +17,11 @@ from oaiproxy.api.place import let_go, trace_of
 from oaiproxy.api.request import ApiRequest, PortKind
 from oaiproxy.api.secrets import Masker
 from oaiproxy.api.streamend import stream_end
+from oaiproxy.api.websocket import FIELDS
 from oaiproxy.bridge import Repair, repair_for
 from oaiproxy.observe.exchange import ExchangeLog, exchange_log
 from oaiproxy.rates import asking_for_usage
-from oaiproxy.relay import UpstreamAnswer, UpstreamBody
+from oaiproxy.relay import StreamedBody, UpstreamAnswer, UpstreamBody
 from oaiproxy.tools import marked, offered, own_tools
 from oaiproxy.web.context import PortContext
 from oaiproxy.web.continuity import Turns
@@ -198,8 +199,17 @@ class Exchange:
         self._warn(outgoing.warnings)
         fields = outgoing.headers if ticket is None else ticket.readable(outgoing.headers)
         answer = await self._port.upstream.send(
-            outgoing.method, outgoing.target, fields, outgoing.body, log=self._traffic, name=self.id
+            outgoing.method,
+            outgoing.target,
+            fields,
+            outgoing.body,
+            log=self._traffic,
+            name=self.id,
+            switches=self._incoming.switches,
         )
+        if answer.status == 101:
+            await self._switch(answer)
+            return
         if outgoing.body is not None:
             outgoing.body.forget()
             self._incoming.forget()
@@ -229,6 +239,20 @@ class Exchange:
         await self._copy(answer, None if end is None else end.feed, see)
         if end is not None:
             end.check(answer.upstream)
+        self._client.finish()
+
+    async def _switch(self, answer: UpstreamAnswer) -> None:
+        """Client and upstream agree on a WebSocket: pass on what each says, until one of them ends the connection."""
+        self._client.head(101, [*for_client(answer.headers), *FIELDS, *self._client.extra], phrase=answer.phrase)
+        # what a client says behind the head is silent for as long as its user thinks
+        body = UpstreamBody(answer, self._client.pass_on, self._port.clock, None)
+        self._client.flow_from(body)
+        try:
+            answer.send(StreamedBody(self._request.channel.switch(), framed=False), self._port.clock.seconds)
+            body.start()
+            await body.done
+        finally:
+            self._client.flow_ends()
         self._client.finish()
 
     async def _pass_on_refusal(self, answer: UpstreamAnswer, masker: Masker) -> None:

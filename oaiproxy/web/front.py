@@ -1,5 +1,4 @@
-"""What every request to a port has to pass before a resource sees it: CORS, the loop check, the keys, and that it is no
-WebSocket."""
+"""What every request to a port has to pass before a resource sees it: CORS, the loop check, and the keys."""
 
 from __future__ import annotations
 
@@ -8,8 +7,7 @@ from typing import cast
 from twisted.web.resource import IResource, Resource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 
-from oaiproxy.api.errors import ApiError, BadRequest
-from oaiproxy.api.heads import opens_websocket
+from oaiproxy.api.errors import ApiError
 from oaiproxy.api.loop import FIELD, has_come_around
 from oaiproxy.web.context import MARK, PortContext
 from oaiproxy.web.cors import Cors
@@ -48,8 +46,6 @@ class Front(Resource):
         # by the target as it was sent: what it may come to mean later does not open a door
         if self._admit is not None and request.uri.partition(b"?")[0] not in self._open:
             self._admit(request)
-        if opens_websocket(request.head):
-            raise _no_websocket()
         resource = getChildForRequest(self._tree, request)
         return cast(int, resource.render(request))
 
@@ -61,15 +57,3 @@ class Front(Resource):
             status=508,
             code="loop_detected",
         )
-
-
-def _no_websocket() -> ApiError:
-    # with this status alone Codex goes over to HTTP at once; at others it tries again, for seconds
-    return BadRequest(
-        "This proxy does not relay WebSockets. What the Responses API streams over one comes over HTTP as well: "
-        "POST /v1/responses with 'stream': true. For the Realtime API connect to the upstream itself.",
-        status=426,
-        code="websocket_unsupported",
-        # RFC 9110 section 15.5.22
-        headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"},
-    )

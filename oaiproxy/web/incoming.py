@@ -15,6 +15,7 @@ from oaiproxy.api.headers import for_upstream, for_upstream_bridge, for_upstream
 from oaiproxy.api.loop import marked
 from oaiproxy.api.request import ApiRequest, Body, PortKind
 from oaiproxy.api.secrets import is_secret_header, shown_fields
+from oaiproxy.api.websocket import FIELDS, is_whole, opens_websocket
 from oaiproxy.clients import ClientProfile, ErrorAnswer, ErrorForm, error_message
 from oaiproxy.relay import BytesBody, RequestBody, StreamedBody
 from oaiproxy.web.context import MARK, PortContext
@@ -50,6 +51,7 @@ class Incoming:
     """A client's request; its body is there when it was collected.
 
     @ivar headers: the header fields as they came.
+    @ivar switches: whether it is the handshake of a WebSocket, which upstream may answer with a 101.
     @ivar profile: how to speak to this client.
     """
 
@@ -58,7 +60,8 @@ class Incoming:
         @param port: where it came in.
         @param request: the request.
         @param target: path and query below ``/v1`` that it is for, where it was sent to another.
-        @raise ApiError: its path is none that is passed on, or it names a client profile that there is not.
+        @raise ApiError: its path is none that is passed on, it names a client profile that there is not, or it is the
+            handshake of a WebSocket that is not relayed.
         """
         self._port = port
         self._request = request
@@ -70,9 +73,27 @@ class Incoming:
         self.method: bytes = request.method
         self._transformed = self.method == b"POST" and bool(port.pipeline.for_request(port.kind, self._path))
         self.headers = request.head.fields
+        self.switches = opens_websocket(request.head)
+        if self.switches:
+            self._check_handshake()
         self.profile: ClientProfile = profile_of(port, request)
         if self.profile.errors is ErrorForm.MESSAGE and self._asks_for_chat():
             request.error_form = self._error_message
+
+    def _check_handshake(self) -> None:
+        """@raise BadRequest: it cannot be relayed, or what the port's operator asks for would not hold on it."""
+        port = self._port
+        if not is_whole(self._request.head):
+            raise _no_websocket(
+                "This is the handshake of a WebSocket without its 'Connection: Upgrade' and 'Upgrade: websocket': a "
+                "server in front of this proxy has to pass both on."
+            )
+        if port.rates is not None or port.pipeline.for_request(port.kind, self._path):
+            raise _no_websocket(
+                "This proxy relays no WebSocket for this path: its limits or rules are for requests, and would not "
+                "hold for what is said on one. What the Responses API streams over a WebSocket comes over HTTP as "
+                "well: POST /v1/responses with 'stream': true."
+            )
 
     def collect(self) -> Deferred[None] | None:
         """Let the body come where somebody has to read it, or where it is so small that it can be sent again; see
@@ -98,6 +119,8 @@ class Incoming:
         @raise ApiError: the request is refused, by us or by a transform.
         """
         headers = for_upstream(self._sent, host=self._port.upstream.host)
+        if self.switches:
+            return Outgoing(self.method, self._target, [*headers, *FIELDS], None)
         if self._transformed:
             request = self.asked()
             # a body that a transform has changed is another one
@@ -229,3 +252,14 @@ class Incoming:
             else for_upstream_bridge(self._sent, host=self._port.upstream.host, stream=call.asks_stream),
             body=BytesBody(body),
         )
+
+
+def _no_websocket(message: str) -> BadRequest:
+    # at this status, and no other, Codex goes over to HTTP at once
+    return BadRequest(
+        message,
+        status=426,
+        code="websocket_unsupported",
+        # RFC 9110 section 15.5.22
+        headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"},
+    )

@@ -128,13 +128,15 @@ class ProxyRequest(Request):
         names = {name.lower() for name, _ in fields}
         modern = self.clientproto == b"HTTP/1.1"
         self._bodiless = self.method == b"HEAD" or self.code in NO_BODY_CODES
-        self.chunked = modern and not self._bodiless and b"content-length" not in names
-        self.delimited = self.chunked or b"content-length" in names
+        # behind a 101 there is a protocol with ends of its own
+        switches = self.code == 101
+        self.chunked = modern and not (self._bodiless or switches) and b"content-length" not in names
+        self.delimited = self.chunked or switches or b"content-length" in names
         if b"date" not in names:
             fields.append((b"Date", date()))
         if self.chunked:
             fields.append((b"Transfer-Encoding", b"chunked"))
-        if last and modern:
+        if last and modern and not switches:
             fields.append((b"Connection", b"close"))
         return b"%b %d %b\r\n%b\r\n" % (self.clientproto, self.code, self.code_message, _lines(fields))
 

@@ -7,16 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from oaiproxy.api.errors import ApiError
-from oaiproxy.api.heads import (
-    CHUNKED,
-    FIELD_LIMIT,
-    LINE_LIMIT,
-    SECTION_LIMIT,
-    RequestHead,
-    head_end,
-    opens_websocket,
-    read_head,
-)
+from oaiproxy.api.heads import CHUNKED, FIELD_LIMIT, LINE_LIMIT, SECTION_LIMIT, RequestHead, head_end, read_head
 
 GET = b"GET /v1/models HTTP/1.1\r\n"
 POST = b"POST /v1/files HTTP/1.1\r\nHost: a\r\n"
@@ -126,19 +117,6 @@ SAID: list[tuple[bytes, int | None, bool, bool]] = [
     (b"Upgrade: h2c\r\nConnection: upgrade", 0, False, True),
 ]
 
-#: What a GET says further, and whether it is the handshake of a WebSocket.
-WEBSOCKETS: list[tuple[bytes, bool]] = [
-    (b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a2V5\r\nSec-WebSocket-Version: 13", True),
-    (b"connection: keep-alive, upgrade\r\nupgrade: WebSocket", True),
-    (b"Upgrade: h2c, websocket", True),
-    (b"Upgrade: h2c\r\nUpgrade: websocket", True),
-    # behind a server that takes away what is for each connection anew
-    (b"Sec-WebSocket-Key: a2V5\r\nConnection: close", True),
-    (b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk", False),
-    (b"Upgrade: websockets", False),
-    (b"X-Upgrade: websocket", False),
-]
-
 
 class RefusedTests(SynchronousTestCase):
     def test_each_with_its_status(self) -> None:
@@ -176,11 +154,6 @@ class TakenTests(SynchronousTestCase):
         for lines, length, expects, persistent in SAID:
             found = read_head(POST + lines)
             self.assertEqual((found.length, found.expects_continue, found.persistent), (length, expects, persistent))
-
-    def test_a_handshake_of_a_websocket_is_known_by_its_upgrade_or_its_key(self) -> None:
-        for lines, opens in WEBSOCKETS:
-            self.assertEqual(opens_websocket(read_head(GET + b"Host: a\r\n" + lines)), opens, lines)
-            self.assertFalse(opens_websocket(read_head(POST + lines)), lines)
 
     def test_http_1_0_needs_no_host_and_ends_its_connection(self) -> None:
         self.assertEqual(

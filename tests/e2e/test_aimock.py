@@ -77,11 +77,13 @@ class AimockTestCase(ServiceTestCase):
     """Tests with aimock behind the service; it takes no key but `KEY`.
 
     @cvar faults: how often it fails in which way, as its options.
+    @cvar more: further options of the service.
     @cvar mock: its process.
     """
 
     skip = missing("@copilotkit/aimock")
     faults: ClassVar[tuple[str, ...]] = ()
+    more: ClassVar[tuple[str, ...]] = ()
     mock: ClassVar[Process]
 
     @classmethod
@@ -94,7 +96,7 @@ class AimockTestCase(ServiceTestCase):
         command = [NODE, str(HERE / "node_modules/.bin/llmock"), "--port=0", f"--fixtures={script}", "--strict"]
         cls.mock = cls.started(Process([*command, *cls.faults], "listening on", AIMOCK_API_KEYS=KEY))
         url = cls.mock.found(r"listening on (http://[\d.:]+)")
-        cls.service = cls.started(Service("--upstream", url, "--max-retries", "0"))
+        cls.service = cls.started(Service("--upstream", url, "--max-retries", "0", *cls.more))
 
     def create(self, text: str, port: str | None = None, **request: Any) -> Any:
         """Ask for a completion, or for all chunks of one."""

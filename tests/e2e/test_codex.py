@@ -1,4 +1,4 @@
-"""Codex itself works through either port, over HTTP: it tries a WebSocket first, and is told that there is none."""
+"""Codex itself works through either port, over a WebSocket where there is one, and else over HTTP without a delay."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from tests.e2e.support import KEY, ServiceTestCase
+from tests.e2e.test_aimock import AimockTestCase
 from tests.process import run
 
 HERE = Path(__file__).resolve().parent / "codex"
@@ -22,10 +23,13 @@ check_for_update_on_startup = false
 enabled = false
 """
 
+#: What it tells where it gets no WebSocket.
+FAILED = "failed to connect to Responses WebSocket"
+
 DEMO = "This is oaiproxy's demo upstream, not a real model. "
 
 
-class CodexTests(ServiceTestCase):
+class CodexTestCase(ServiceTestCase):
     skip = None if CODEX else "there is no codex here: npm install --prefix tests/e2e/codex"
 
     def codex(self, port: str, prompt: str) -> tuple[str, str]:
@@ -43,6 +47,10 @@ class CodexTests(ServiceTestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return last.read_text(encoding="utf-8"), done.stderr
 
+
+class HttpTests(CodexTestCase):
+    """An upstream that speaks no WebSocket, and says so as the API's clients know it."""
+
     def test_a_question_is_answered(self) -> None:
         for port in ("passthrough", "bridge"):
             answer, _ = self.codex(port, "Hi there")
@@ -57,6 +65,32 @@ class CodexTests(ServiceTestCase):
     def test_it_goes_over_to_http_at_once(self) -> None:
         for port in ("passthrough", "bridge"):
             _, told = self.codex(port, "Hi there")
-            self.assertIn("WebSocket", told, "it tries one")
+            self.assertIn(FAILED, told, "it tries one")
             self.assertNotIn("Reconnecting", told)
             self.assertNotIn("Falling back", told)
+
+
+class WebSocketTests(CodexTestCase, AimockTestCase):
+    """An upstream that speaks WebSocket."""
+
+    skip = CodexTestCase.skip or AimockTestCase.skip
+
+    def test_a_question_is_answered_over_one(self) -> None:
+        for port in ("passthrough", "bridge"):
+            answer, told = self.codex(port, "hello")
+            self.assertEqual(answer, "Hello! How can I help you today?")
+            self.assertNotIn(FAILED, told)
+
+
+class LimitedTests(CodexTestCase, AimockTestCase):
+    """A port whose limits a WebSocket would go around."""
+
+    skip = CodexTestCase.skip or AimockTestCase.skip
+    more = ("--tokens-per-minute", "1000000")
+
+    def test_a_question_is_answered_over_http_at_once(self) -> None:
+        for port in ("passthrough", "bridge"):
+            answer, told = self.codex(port, "hello")
+            self.assertEqual(answer, "Hello! How can I help you today?")
+            self.assertIn(FAILED, told)
+            self.assertNotIn("Reconnecting", told)

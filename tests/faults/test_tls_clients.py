@@ -30,7 +30,7 @@ from tests.faults import test_leaving
 from tests.faults.certificates import LOOPBACK, Certified
 from tests.process import PATIENCE, Service
 from tests.support import RawClient, http_answer
-from tests.web import test_uploads
+from tests.web import test_uploads, test_websockets
 from tests.web.test_uploads import DONE, MEGABYTE, Pieces, SendingClient, Taking, UploadTestCase
 
 AUTHORITY = Certified("Test authority", authority=True)
@@ -128,6 +128,18 @@ class TlsContinueTests(TlsTestCase, test_uploads.ContinueTests):
 
 class TlsEndTests(TlsTestCase, test_uploads.EndTests):
     """Uploads that do not come to their end."""
+
+
+class TlsWebSocketTests(TlsTestCase, test_websockets.RelayTests):
+    """A WebSocket over TLS on both sides: what is said arrives ..."""
+
+
+class TlsWebSocketFlowTests(TlsTestCase, test_websockets.FlowTests):
+    """... at the pace of who takes it."""
+
+
+class TlsWebSocketEndTests(TlsTestCase, test_websockets.EndTests):
+    """... and ends."""
 
 
 class TlsHeldBackTests(TlsTestCase, test_leaving.HeldBackTests):

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from oaiproxy.relay.reading import HEAD_LIMIT, AnswerReader
 
 
-def read(*pieces: bytes, bodiless: bool = False) -> tuple[AnswerReader, bytes]:
+def read(*pieces: bytes, bodiless: bool = False, switches: bool = False) -> tuple[AnswerReader, bytes]:
     reader = AnswerReader()
-    reader.expect(bodiless=bodiless)
+    reader.expect(bodiless=bodiless, switches=switches)
     return reader, b"".join(reader.feed(piece) for piece in pieces)
 
 
@@ -113,6 +113,58 @@ class BodyTests(SynchronousTestCase):
             reader.expect()
             self.assertEqual(reader.feed(OK + b"Content-Length: 1\r\n\r\n" + expected), expected)
             self.assertTrue(reader.done and not reader.stray)
+
+
+class SwitchTests(SynchronousTestCase):
+    """A 101, behind which another protocol is spoken."""
+
+    SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"
+    ACCEPT = SWITCH + b"Sec-WebSocket-Accept: x\r\n\r\n"
+    SAID = b"\x81\x05hello\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"
+
+    def test_what_comes_behind_it_is_handed_on_as_it_is_however_it_is_cut(self) -> None:
+        whole = self.ACCEPT + self.SAID
+        for cut in range(len(whole) + 1):
+            reader, body = read(whole[:cut], whole[cut:], b"\x00more", switches=True)
+            assert reader.head is not None
+            self.assertEqual(body, self.SAID + b"\x00more")
+            self.assertEqual((reader.broken, reader.done, reader.stray), ("", False, False))
+            self.assertEqual((reader.head.status, reader.head.fields), (101, [(b"Sec-WebSocket-Accept", b"x")]))
+            self.assertEqual((reader.head.until_close, reader.head.persistent), (True, False))
+
+    def test_fields_of_a_body_mean_nothing_in_it(self) -> None:
+        for field in (b"Content-Length: 2", b"Transfer-Encoding: chunked"):
+            reader, body = read(self.SWITCH + field + b"\r\n\r\nabc", b"de", switches=True)
+            assert reader.head is not None
+            self.assertEqual((body, reader.head.fields, reader.head.length), (b"abcde", [], None))
+
+    def test_interim_answers_may_come_before(self) -> None:
+        _, body = read(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + self.ACCEPT + b"abc", switches=True)
+        self.assertEqual(body, b"abc")
+
+    def test_another_answer_is_read_as_ever(self) -> None:
+        reader, body = read(OK + b"Content-Length: 2\r\n\r\n{}", switches=True)
+        self.assertEqual((body, reader.done), (b"{}", True))
+
+    def test_one_that_was_not_asked_for_is_no_answer(self) -> None:
+        reader, body = read(self.ACCEPT + b"abc")
+        self.assertEqual((reader.head, reader.broken, body), (None, "it changes the protocol", b""))
+
+    def test_one_to_another_protocol_or_to_none_is_no_answer(self) -> None:
+        for fields in (
+            b"Connection: Upgrade\r\nUpgrade: h2c\r\n",
+            b"Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n",
+            b"Connection: Upgrade\r\n",
+            b"Upgrade: websocket\r\n",
+            b"",
+        ):
+            reader, body = read(b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\nabc", switches=True)
+            self.assertEqual((reader.head, reader.broken, body), (None, "it changes the protocol", b""), fields)
+
+    def test_the_next_answer_is_none_of_it(self) -> None:
+        reader, _ = read(self.ACCEPT, switches=True)
+        reader.expect()
+        self.assertTrue(reader.feed(b"abc") == b"" and reader.broken)
 
 
 class BrokenTests(SynchronousTestCase):

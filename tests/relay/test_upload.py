@@ -147,10 +147,10 @@ class Source:
 
 
 class StreamedUploadTests(SynchronousTestCase):
-    def sending(self, length: int | None) -> tuple[Source, StreamedUpload, Taker, Deferred[None]]:
+    def sending(self, length: int | None, framed: bool = True) -> tuple[Source, StreamedUpload, Taker, Deferred[None]]:
         self.clock = Clock()
         source = Source(length)
-        body = StreamedBody(source)
+        body = StreamedBody(source, framed=framed)
         self.assertFalse(body.begun)
         upload = body.upload(self.clock.seconds)
         taker = Taker(upload)
@@ -165,14 +165,21 @@ class StreamedUploadTests(SynchronousTestCase):
         self.assertNoResult(done)
         source.ended()
         self.successResultOf(done)
-        self.assertEqual((upload.length, taker.pieces, upload.ended), (5, [b"he", b"llo"], True))
+        self.assertEqual((taker.pieces, upload.ended), ([b"he", b"llo"], True))
 
     def test_a_body_whose_length_nobody_knows_goes_in_chunks(self) -> None:
-        source, upload, taker, done = self.sending(None)
+        source, _, taker, done = self.sending(None)
         source.receive(b"hello")
         source.ended()
         self.successResultOf(done)
-        self.assertEqual((upload.length, taker.data), (None, b"5\r\nhello\r\n0\r\n\r\n"))
+        self.assertEqual(taker.data, b"5\r\nhello\r\n0\r\n\r\n")
+
+    def test_what_is_no_body_goes_as_it_is(self) -> None:
+        source, _, taker, done = self.sending(None, framed=False)
+        source.receive(b"hello")
+        source.ended()
+        self.successResultOf(done)
+        self.assertEqual(taker.data, b"hello")
 
     def test_who_sends_is_held_back_by_who_takes(self) -> None:
         source, upload, _, _ = self.sending(5)

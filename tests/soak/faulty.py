@@ -25,14 +25,17 @@ _CALL = {"type": "function_call", "id": "fc", "call_id": "c", "name": "nap", "ar
 STREAM = http_stream(CREATED, ADDED, *(delta(f"word {number} ") for number in range(20)), COMPLETED)
 WHOLE = http_answer(json.dumps(response()).encode(), "200 OK", JSON)
 CALL = http_answer(json.dumps(response(output=[_CALL])).encode(), "200 OK", JSON)
+SOCKET = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + b"x" * 100_000
 LARGE = http_stream(*[b"data: " + b"x" * 65_000 + b"\n\n"] * 40)
 
-#: What a client asks for: port, path, body.
+#: What a client asks for: port, path, body.  `HANDSHAKE` goes with a request for a WebSocket.
 QUESTIONS: Sequence[tuple[str, str, bytes]] = (
     ("passthrough", "/v1/responses", b'{"stream":true}'),
     ("passthrough", "/v1/responses", b"{}"),
     ("passthrough", "/v1/files", b"f" * 300_000),
     ("passthrough", "/v1/large", b"{}"),
+    ("passthrough", "/v1/socket", b""),
+    ("bridge", "/v1/socket", b""),
     ("bridge", "/v1/chat/completions", chat(stream=True)),
     ("bridge", "/v1/chat/completions", chat()),
     ("bridge", "/v1/chat/completions", chat(stream=True, n=3)),
@@ -40,6 +43,8 @@ QUESTIONS: Sequence[tuple[str, str, bytes]] = (
     ("bridge", "/v1/chat/completions", b"{"),
     ("nowhere", "/v1/responses", b"{}"),
 )
+
+HANDSHAKE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 #: What the upstream does: at some byte of its answer, or in place of it.
 UPSTREAM = (
@@ -84,6 +89,10 @@ class FaultyUpstream(ScriptedUpstream):
         answer = self._answer(target, request.body)
         at = len(answer) * int(permille) // 1000
         transport: Any = connection.transport
+        if "/socket" in target:
+            # what the client says on it is no request, and only its end is an end
+            connection.dataReceived = lambda data: None  # type: ignore[method-assign]
+            reactor.callLater(0.05, connection.close)
         if how in ("silent", "slow"):
             if how == "slow":
                 self._dribble(connection, answer)
@@ -107,6 +116,8 @@ class FaultyUpstream(ScriptedUpstream):
     def _answer(target: str, body: bytes) -> bytes:
         if "/large" in target:
             return LARGE
+        if "/socket" in target:
+            return SOCKET
         if b'"stream":true' in body or b'"stream": true' in body:
             return STREAM
         return CALL if b'"nap"' in body and b"function_call_output" not in body and b"tools" in body else WHOLE

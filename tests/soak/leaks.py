@@ -37,7 +37,7 @@ from oaiproxy.tools import ToolBox
 from oaiproxy.transforms import Pipeline
 from oaiproxy.web import PortContext, ProxySite, resource_tree
 from oaiproxy.web.accesslog import WINDOW
-from tests.soak.faulty import CLIENT, QUESTIONS, UPSTREAM, Client, FaultyUpstream, Nap, Nobody
+from tests.soak.faulty import CLIENT, HANDSHAKE, QUESTIONS, UPSTREAM, Client, FaultyUpstream, Nap, Nobody
 
 reactor: Any = global_reactor
 
@@ -64,6 +64,8 @@ MADE = frozenset(
         "Keepalive",
         "ProxyChannel",
         "ProxyRequest",
+        "StreamedBody",
+        "StreamedUpload",
         "ToolRounds",
         "TranslatedAnswer",
         "Upload",
@@ -170,7 +172,11 @@ class Rig:
         wait = draw.choice((0.0, 0.0, 0.001, 0.01, 0.05))
         client = Client()
         await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self._ports[port]), client)
-        head = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        if path == "/v1/socket":
+            head = f"GET {target} HTTP/1.1\r\nHost: x\r\n{HANDSHAKE}"
+        else:
+            fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+            head = f"POST {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"
         last = head + "Connection: close\r\n\r\n"
         if leaving == "half":
             sent = last.encode() + body

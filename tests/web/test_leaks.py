@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from oaiproxy.api.request import PortKind
@@ -24,6 +24,11 @@ from tests.memory import CLIENT as ADDRESS
 from tests.memory import MemoryReactor, MemoryTransport
 from tests.soak.faulty import CLIENT, UPSTREAM
 from tests.soak.leaks import Rig, differences
+
+_BODY = b'{"model":"gpt-5.1","stream":true,"messages":[{"role":"user","content":"Hi"}]}'
+CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+SOCKET = b"GET /v1/realtime HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
 class LeakTests(TestCase):
@@ -61,16 +66,14 @@ class CycleTests(SynchronousTestCase):
         gc.disable()
         self.addCleanup(gc.enable)
 
-    def ends(self, kind: PortKind, ends: Callable[[Any, MemoryTransport], None]) -> None:
+    def ends(self, kind: PortKind, ends: Callable[[Any, MemoryTransport], None], request: bytes = CHAT) -> None:
         """Let an exchange end in some way that an upstream has, and see that it is gone."""
         reactor, settings = MemoryReactor(), Settings()
         upstream = UpstreamClient(reactor, "http://127.0.0.1:1/v1", settings.timeouts, Retry(0))
         context = PortContext(kind, settings, Catalogue.builtin(), Pipeline(()), upstream, reactor)
         protocol: Any = ProxySite(resource_tree(context), kind.value, reactor=reactor).buildProtocol(ADDRESS)
         transport = MemoryTransport(protocol, IPv4Address("TCP", "127.0.0.1", 5101), ADDRESS)
-        body = b'{"model":"gpt-5.1","stream":true,"messages":[{"role":"user","content":"Hi"}]}'
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
-        protocol.dataReceived(head % len(body) + body)
+        protocol.dataReceived(request)
         self.assertEqual(len(self.exchanges()), 1)
         ends(*reactor.upstream[-1])
         reactor.advance(0)
@@ -101,3 +104,13 @@ class CycleTests(SynchronousTestCase):
         refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
         for kind in PortKind:
             self.ends(kind, lambda protocol, transport: protocol.dataReceived(refusal))
+
+    def test_where_a_websocket_ends(self) -> None:
+        for error in (ConnectionDone, ConnectionLost):
+
+            def ends(protocol: Any, transport: MemoryTransport, error: type[Exception] = error) -> None:
+                protocol.dataReceived(SWITCH + b"Hello")
+                transport.tell(error)
+
+            for kind in PortKind:
+                self.ends(kind, ends, SOCKET)
