@@ -16,6 +16,10 @@ from oaiproxy.config.table import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# who is started in the background by a shell ignores it, and so do all that are started by it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 #: How long a process may take to get ready or to end, in seconds; far more than it needs.
 PATIENCE = 30.0
 

@@ -187,7 +187,7 @@ class EndTests(WebSocketTestCase):
         self.assertIsInstance(reason, ConnectionDone)
         self.assertEqual(self.said(client), last)
 
-    async def test_when_the_client_closes_the_upstream_gets_all_and_the_end(self) -> None:
+    async def test_when_the_client_closes_the_upstream_gets_what_was_taken_and_the_end(self) -> None:
         census: list[Exchanges] = []
         self.switching()
         client, upstream = await self.opened(self.proxy(census=census))
