@@ -157,6 +157,8 @@ class ProxyService(MultiService):
     async def _close(self) -> None:
         if self._drain is not None and (self._stopping is None or self._stopping.announced):
             await self._drain.announce(self._settings.drain_delay if self._stopping is not None else 0)
+        if self._drain is not None:
+            self._drain.begin()
         await self.stop_listening()
         if self._part is not None:
             self._part.closed()

@@ -272,8 +272,8 @@ class ProxyChannel(DrainingChannel):
         @return: whether it has to say that the connection is closed after it.
         """
         self._continues = False
-        if self._reader is not None and not self._can_drain():
-            # what follows on this connection is no request
+        if self.connections.draining or (self._reader is not None and not self._can_drain()):
+            # what follows on this connection is no request, or is not waited for
             self.persistent = False
         return not self.persistent
 

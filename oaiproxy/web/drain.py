@@ -64,6 +64,14 @@ class Drain:
         finally:
             self._waiting = None
 
+    def begin(self) -> None:
+        """Let every answer that begins from now on be the last one on its connection.
+
+        The ports are closed after that: whoever finds them closed can rely on it.
+        """
+        for connections in self._connections:
+            connections.draining = True
+
     async def run(self) -> bool:
         """Let everything end, and see to it that it does.
 

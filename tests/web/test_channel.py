@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from oaiproxy.api.errors import ApiError, BadRequest
+from oaiproxy.web import Drain
 from oaiproxy.web.clientbody import ClientBody
 from tests.support import ClockedReactor, RawClient, SocketTestCase, http_answer
 
@@ -37,6 +38,17 @@ class ConnectionTests(SocketTestCase):
             client.send(GET)
             await client.until(lambda data, count=count: data.count(LIST) == count)
         self.assertFalse(client.closed.called)
+
+    async def test_an_answer_that_begins_when_the_port_is_about_to_close_is_the_last_one(self) -> None:
+        upstream = self.upstream()
+        upstream.script = lambda connection, request: None
+        client = await self.client(self.proxy())
+        client.get("/v1/files")
+        await self.until(lambda: upstream.requests)
+        Drain(ClockedReactor(), [self.site.connections], [], 30).begin()
+        upstream.connections[0].write(http_answer(b"[]"))
+        await client.closed
+        self.assertIn(b"\r\nConnection: close\r\n", client.received)
 
     async def test_what_the_server_is_made_of_is_not_said(self) -> None:
         for line in (b"OPTIONS *", b"GET /health", b"GET /nowhere", b"BREW /v1/models", b"GET bad"):
