@@ -126,8 +126,10 @@ class ContinuityTests(MachinesTestCase):
         await deferToThread(partial(self.machines[FIRST].stop, signal.SIGKILL))
         after = len(self.strict.seen)
         lost = await gatherResults(loops)
-        # each client had one request under way, which may be lost; no later one
-        self.assertLessEqual(max(lost), 1)
+        # each client had one request under way, which may be lost; no later one, but for one that comes into the queue
+        # of a port that the kernel has not closed yet, as it closes a dead process's sockets one after the other
+        self.assertLessEqual(max(lost), 2)
+        self.assertLessEqual(sum(lost), len(loops) + 1)
         self.assertEqual(self.strict.refused, [])
         self.assertEqual(Counter(self.asked[:before]).keys(), {FIRST, SECOND})
         self.assertEqual(set(self.asked[after:]), {SECOND})
