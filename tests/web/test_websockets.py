@@ -97,7 +97,8 @@ class RelayTests(WebSocketTestCase):
 
     async def test_the_client_gets_the_101_and_nothing_that_tells_of_a_body(self) -> None:
         self.switching()
-        client, _ = await self.opened(self.proxy())
+        # that the connection serves no other request goes without saying
+        client, _ = await self.opened(self.proxy(), "/v1/realtime", "Connection: close")
         head = client.received.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
         self.assertEqual(head[0], b"http/1.1 101 switching protocols")
         fields = [line for line in head[1:] if not line.startswith(b"date:")]
