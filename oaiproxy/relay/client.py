@@ -17,9 +17,10 @@ from twisted.web.iweb import IPolicyForHTTPS
 
 from oaiproxy.api.errors import ApiError, BadRequest
 from oaiproxy.relay.answer import HeaderPairs, UpstreamAnswer, discard
-from oaiproxy.relay.connections import Connection, ConnectionPool, ConnectStep
+from oaiproxy.relay.connections import Connection
 from oaiproxy.relay.failures import CONNECT_ERRORS, SEND_ERRORS, AttemptFailed, Failures
 from oaiproxy.relay.limits import AnswerLimit, within
+from oaiproxy.relay.pool import ConnectionPool, ConnectStep
 from oaiproxy.relay.retry import RETRIES, Retry
 from oaiproxy.relay.tls import UpstreamTls
 from oaiproxy.relay.upload import PIECE, BytesBody, RequestBody, Sending, StreamedBody, Upload

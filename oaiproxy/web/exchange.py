@@ -11,28 +11,23 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from oaiproxy.api.errors import ApiError, UpstreamInvalid
-from oaiproxy.api.headers import WARNING, for_client, for_client_changed, warning_header
+from oaiproxy.api.errors import ApiError
+from oaiproxy.api.headers import WARNING, warning_header
 from oaiproxy.api.place import let_go, trace_of
 from oaiproxy.api.request import ApiRequest, PortKind
-from oaiproxy.api.secrets import Masker
-from oaiproxy.api.streamend import stream_end
-from oaiproxy.api.websocket import FIELDS
 from oaiproxy.bridge import Repair, repair_for
 from oaiproxy.observe.exchange import ExchangeLog, exchange_log
 from oaiproxy.rates import asking_for_usage
-from oaiproxy.relay import StreamedBody, UpstreamAnswer, UpstreamBody
 from oaiproxy.tools import marked, offered, own_tools
 from oaiproxy.web.context import PortContext
 from oaiproxy.web.continuity import Turns
 from oaiproxy.web.dialects import Dialect, chat_over_responses, completions_over_responses
 from oaiproxy.web.downstream import Downstream
 from oaiproxy.web.incoming import Incoming
-from oaiproxy.web.ratelimits import See
+from oaiproxy.web.passed import PassedAnswer
 from oaiproxy.web.site import ProxyRequest
 from oaiproxy.web.toolrounds import ToolRounds
 from oaiproxy.web.translated import TranslatedAnswer
-from oaiproxy.web.unpack import unpacker
 
 #: All of whose streams say what they cost without being asked.
 _OVER_RESPONSES = (chat_over_responses, completions_over_responses)
@@ -195,112 +190,18 @@ class Exchange:
     # the answer, as it is
 
     async def _pass_on(self) -> None:
-        outgoing, ticket = self._incoming.passed_on(), self._ticket
+        outgoing = self._incoming.passed_on()
         self._warn(outgoing.warnings)
-        fields = outgoing.headers if ticket is None else ticket.readable(outgoing.headers)
-        answer = await self._port.upstream.send(
-            outgoing.method,
-            outgoing.target,
-            fields,
-            outgoing.body,
-            log=self._traffic,
+        answer = PassedAnswer(
             name=self.id,
-            switches=self._incoming.switches,
+            port=self._port,
+            client=self._client,
+            traffic=self._traffic,
+            ticket=self._ticket,
+            taken=self._incoming.forget,
+            switch=self._request.channel.switch,
         )
-        if answer.status == 101:
-            await self._switch(answer)
-            return
-        if outgoing.body is not None:
-            outgoing.body.forget()
-            self._incoming.forget()
-        masker = self._port.keys.refusal_masker(answer.status)
-        if masker is not None:
-            await self._pass_on_refusal(answer, masker)
-            return
-        headers = [*for_client(answer.headers), *self._client.extra]
-        if outgoing.method == b"HEAD":
-            headers += [(name, value) for name, value in answer.headers if name.lower() == b"content-length"]
-        elif answer.length is not None and answer.status not in (204, 304):
-            headers.append((b"Content-Length", b"%d" % answer.length))
-        see = None if ticket is None else ticket.watch(answer, outgoing.target)
-        whole = answer.whole()
-        if whole is not None:
-            if see is not None:
-                see(whole)
-            if self._traffic is not None and whole:
-                self._traffic.upstream_chunk(whole)
-            self._client.head(answer.status, headers, whole, answer.phrase)
-            self._client.finish()
-            return
-        self._client.head(answer.status, headers, phrase=answer.phrase)
-        end = None
-        if answer.until_close and 200 <= answer.status < 300:
-            end = stream_end(outgoing.target, answer.header(b"content-type"))
-        await self._copy(answer, None if end is None else end.feed, see)
-        if end is not None:
-            end.check(answer.upstream)
-        self._client.finish()
-
-    async def _switch(self, answer: UpstreamAnswer) -> None:
-        """Client and upstream agree on a WebSocket: pass on what each says, until one of them ends the connection."""
-        self._client.head(101, [*for_client(answer.headers), *FIELDS, *self._client.extra], phrase=answer.phrase)
-        # what a client says behind the head is silent for as long as its user thinks
-        body = UpstreamBody(answer, self._client.pass_on, self._port.clock, None)
-        self._client.flow_from(body)
-        try:
-            answer.send(StreamedBody(self._request.channel.switch(), framed=False), self._port.clock.seconds)
-            body.start()
-            await body.done
-        finally:
-            self._client.flow_ends()
-        self._client.finish()
-
-    async def _pass_on_refusal(self, answer: UpstreamAnswer, masker: Masker) -> None:
-        try:
-            unpack = unpacker(answer.header(b"content-encoding").strip().lower())
-        except UpstreamInvalid:
-            answer.abort()
-            raise ApiError(
-                f"The upstream {answer.upstream} refused this request ({answer.status}).", status=answer.status
-            ) from None
-        headers = [*for_client_changed(answer.headers), *self._client.extra]
-        self._client.head(answer.status, headers, phrase=answer.phrase)
-        await self._copy(answer, lambda data: masker.feed(unpack(data)))
-        unpack.end()
-        self._client.write(masker.end())
-        self._client.finish()
-
-    async def _copy(
-        self, answer: UpstreamAnswer, change: Callable[[bytes], bytes] | None = None, see: See | None = None
-    ) -> None:
-        """Let the body flow at the client's pace until it ends.
-
-        @param change: makes of a piece of it what the client gets.
-        @param see: sees each piece.
-        @raise ApiError: it ended too early.
-        """
-        receive, traffic = self._client.write, self._traffic
-        if change is not None:
-
-            def receive(data: bytes) -> None:
-                self._client.write(change(data))
-
-        told = [tell for tell in (None if traffic is None else traffic.upstream_chunk, see) if tell is not None]
-        if told:
-            plain = receive
-
-            def receive(data: bytes) -> None:
-                for tell in told:
-                    tell(data)
-                plain(data)
-
-        body = UpstreamBody(answer, receive, self._port.clock, self._port.settings.timeouts.idle)
-        self._client.flow_from(body)
-        try:
-            body.start()
-            await body.done
-        finally:
-            self._client.flow_ends()
+        await answer.run(outgoing)
 
     # the answer, translated
 

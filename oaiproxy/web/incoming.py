@@ -38,6 +38,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     @ivar headers: the header fields, Host included.
     @ivar body: the body, or None.
     @ivar warnings: what the client must be told.
+    @ivar switches: whether it is the handshake of a WebSocket, which may be answered with a 101.
     """
 
     method: bytes
@@ -45,13 +46,13 @@ class Outgoing(msgspec.Struct, frozen=True):
     headers: Pairs
     body: RequestBody | None
     warnings: tuple[str, ...] = ()
+    switches: bool = False
 
 
 class Incoming:
     """A client's request; its body is there when it was collected.
 
     @ivar headers: the header fields as they came.
-    @ivar switches: whether it is the handshake of a WebSocket, which upstream may answer with a 101.
     @ivar profile: how to speak to this client.
     """
 
@@ -73,8 +74,8 @@ class Incoming:
         self.method: bytes = request.method
         self._transformed = self.method == b"POST" and bool(port.pipeline.for_request(port.kind, self._path))
         self.headers = request.head.fields
-        self.switches = opens_websocket(request.head)
-        if self.switches:
+        self._switches = opens_websocket(request.head)
+        if self._switches:
             self._check_handshake()
         self.profile: ClientProfile = profile_of(port, request)
         if self.profile.errors is ErrorForm.MESSAGE and self._asks_for_chat():
@@ -119,8 +120,8 @@ class Incoming:
         @raise ApiError: the request is refused, by us or by a transform.
         """
         headers = for_upstream(self._sent, host=self._port.upstream.host)
-        if self.switches:
-            return Outgoing(self.method, self._target, [*headers, *FIELDS], None)
+        if self._switches:
+            return Outgoing(self.method, self._target, [*headers, *FIELDS], None, switches=True)
         if self._transformed:
             request = self.asked()
             # a body that a transform has changed is another one

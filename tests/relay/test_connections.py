@@ -16,7 +16,8 @@ from zope.interface import implementer
 from oaiproxy.api.errors import UpstreamIncomplete
 from oaiproxy.relay.answer import UpstreamAnswer
 from oaiproxy.relay.body import UpstreamBody
-from oaiproxy.relay.connections import Connection, ConnectionPool, ConnectStep
+from oaiproxy.relay.connections import Connection
+from oaiproxy.relay.pool import ConnectionPool, ConnectStep
 from oaiproxy.relay.reading import AnswerHead
 
 ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
