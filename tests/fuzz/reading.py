@@ -59,6 +59,9 @@ _ANSWER_WORDS = (
     b"HTTP/1.0 304\r\n",
     b"HTTP/1.1 103 Early\r\n",
     b"HTTP/1.1 204 No\r\n\r\n",
+    b"HTTP/1.1 101 Switch\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+    b"Connection: Upgrade\r\n",
+    b"Upgrade: websocket\r\n",
     b"Content-Length: 3\r\n",
     b"content-length:0\r\n",
     b"Transfer-Encoding: chunked\r\n",
@@ -148,17 +151,17 @@ def request_body(draw: Draw) -> None:
 
 def answer_reader(draw: Draw) -> None:
     """An upstream's answer: the same head, bytes and end, whatever the cut; or it is broken."""
-    bodiless = draw.below(8) == 7
+    bodiless, switches = draw.below(8) == 7, draw.flag()
     raw = b"HTTP/1.1 200 OK\r\n" if draw.flag() else b""
     raw += draw.joined(_ANSWER_WORDS, b"", 20)
     results = []
     for pieces in ([raw], draw.pieces(raw)):
         reader = AnswerReader()
-        reader.expect(bodiless=bodiless)
+        reader.expect(bodiless=bodiless, switches=switches)
         out = b"".join(map(reader.feed, pieces))
         head = reader.head
         if head is not None:
-            assert 200 <= head.status <= 999
+            assert 200 <= head.status <= 999 or (switches and head.status == 101)
             assert not re.search(rb"[\r\n\x00]", head.phrase)
             for name, value in head.fields:
                 assert _TOKEN.match(name), name

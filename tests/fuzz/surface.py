@@ -47,6 +47,7 @@ _HEADS = (
     b"POST /v1/files HTTP/1.1\r\n",
     b"POST /proxy HTTP/1.1\r\n",
     b"GET /v1/models HTTP/1.1\r\n",
+    b"GET /v1/realtime HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
     b"GET /v1/models/gpt-5.1 HTTP/1.1\r\n",
     b"GET /health?upstream=1 HTTP/1.1\r\n",
     b"GET /v1/chat/completions/chatcmpl-1 HTTP/1.1\r\n",
@@ -74,6 +75,7 @@ _FIELDS = (
     b"Accept-Encoding: gzip\r\n",
     b"Origin: http://evil\r\n",
     b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
+    b"Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.sk-x\r\n",
     b"X: \xff\r\n",
     b"Content-Encoding: gzip\r\n",
 )
@@ -120,6 +122,8 @@ def _answer(draw: Draw) -> bytes:
     body = event_bytes(draw, some_events(draw)) if events else json.dumps(draw.json()).encode()
     kind = b"text/event-stream" if events else draw.choice((b"application/json", b"text/html", b"x/\xff"))
     fields = [b"Content-Type: %b\r\n" % kind]
+    if status == 101:
+        fields.append(b"Upgrade: websocket\r\nConnection: Upgrade\r\n")
     if draw.flag():
         fields.append(b"Transfer-Encoding: chunked\r\n")
         body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in draw.pieces(body) if piece) + b"0\r\n\r\n"
@@ -189,11 +193,19 @@ def _conversation(draw: Draw, kind: PortKind) -> tuple[bytes, bytes, list[bytes]
         transport.tell()
     for _, connection in reactor.upstream:
         connection.tell()
+    if _switched(transport.value()):
+        # no time ends it, but what either side does
+        reactor.advance(_TOO_LONG)
+        transport.tell()
     sent = [connection.value() for _, connection in reactor.upstream]
     left = [call for call in reactor.getDelayedCalls() if call.active()]
     assert transport.told, "the connection stays for ever"
     assert not left, left
     return transport.value(), asked, sent, transport
+
+
+def _switched(said: bytes) -> bool:
+    return b"HTTP/1.1 101 " in said
 
 
 def _serve(draw: Draw, reactor: MemoryReactor) -> None:
@@ -233,6 +245,11 @@ def _check(said: bytes, asked: bytes, sent: list[bytes], transport: MemoryTransp
         names = [name for name, _ in fields]
         assert not (b"content-length" in names and b"transfer-encoding" in names), head
         assert names.count(b"content-length") <= 1, head
+        if status == 101:
+            assert b"WEBSOCKET" in upper, asked
+            assert b"upgrade" in names, head
+            assert not {b"content-length", b"transfer-encoding"} & set(names), head
+            return  # what follows is no HTTP
         if status < 200:
             continue
         if b"HEAD" in upper or b"CONNECT" in upper:
