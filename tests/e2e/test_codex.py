@@ -29,8 +29,15 @@ FAILED = "failed to connect to Responses WebSocket"
 DEMO = "This is oaiproxy's demo upstream, not a real model. "
 
 
+def _missing() -> str | None:
+    """Why Codex cannot be run; None where it can.  npm installs it even where there is no program for the platform."""
+    if CODEX is None:
+        return "there is no codex here: npm install --prefix tests/e2e/codex"
+    return None if run(CODEX, "--version").returncode == 0 else "the codex that is here does not run"
+
+
 class CodexTestCase(ServiceTestCase):
-    skip = None if CODEX else "there is no codex here: npm install --prefix tests/e2e/codex"
+    skip = _missing()
 
     def codex(self, port: str, prompt: str) -> tuple[str, str]:
         """Let Codex do something.
