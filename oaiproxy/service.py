@@ -155,9 +155,9 @@ class ProxyService(MultiService):
         return _stop(self._listening)
 
     async def _close(self) -> None:
-        if self._drain is not None and (self._stopping is None or self._stopping.announced):
-            await self._drain.announce(self._settings.drain_delay if self._stopping is not None else 0)
         if self._drain is not None:
+            if self._stopping is None or self._stopping.announced:
+                await self._drain.announce(self._settings.drain_delay if self._stopping is not None else 0)
             self._drain.begin()
         await self.stop_listening()
         if self._part is not None:

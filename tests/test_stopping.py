@@ -14,7 +14,11 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Protocol
 from twisted.internet.threads import deferToThread
 
+from oaiproxy.api.request import PortKind
+from oaiproxy.service import ProxyService
+from oaiproxy.settings import ServiceSettings, Settings, port_at
 from oaiproxy.stopping import EXIT_ENDED
+from oaiproxy.transforms import Pipeline
 from tests.process import Service
 from tests.support import (
     RawClient,
@@ -22,6 +26,7 @@ from tests.support import (
     ScriptedUpstream,
     SocketTestCase,
     UpstreamConnection,
+    http_answer,
     http_stream,
     unchunk,
 )
@@ -82,6 +87,31 @@ class StoppingTestCase(SocketTestCase):
     def ended(self, service: Service) -> Deferred[int]:
         """The exit status of a service that ends by itself."""
         return deferToThread(service.wait)
+
+
+class OrderTests(SocketTestCase):
+    """What is done before what, in a service within this process."""
+
+    async def test_connections_know_of_the_end_before_the_ports_are_closed(self) -> None:
+        upstream = self.upstream()
+        upstream.script = lambda connection, request: None
+        settings = Settings(upstream=f"http://127.0.0.1:{self.upstream_port}/v1")
+        port = port_at(PortKind.PASSTHROUGH, "tcp:0:interface=127.0.0.1", settings=settings)
+        service = ProxyService(reactor, ServiceSettings((port,)), Pipeline(()))
+        service.startService()
+        client = await self.client(urlsplit(service.addresses[0][1]).port or 0)
+        client.get("/v1/files")
+        await self.until(lambda: upstream.requests)
+        close, heads = service.stop_listening, []
+
+        async def answered_meanwhile() -> None:
+            upstream.connections[0].write(http_answer(b"[]"))
+            heads.append(await client.until(b"\r\n\r\n"))
+            await close()
+
+        self.patch(service, "stop_listening", answered_meanwhile)
+        await service.stopService()
+        self.assertIn(b"\r\nConnection: close\r\n", heads[0])
 
 
 class DrainTests(StoppingTestCase):

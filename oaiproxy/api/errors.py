@@ -84,6 +84,19 @@ class MethodNotAllowed(BadRequest):
         super().__init__(message, headers={"Allow": ", ".join(allow)})
 
 
+class NoWebSocket(BadRequest):
+    """A WebSocket is asked for where there is none (RFC 9110 section 15.5.22).
+
+    Clients that can do without, such as Codex, go over to HTTP at this status; at others they try again, for seconds.
+    """
+
+    default_status = 426
+    default_code = "websocket_unsupported"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"})
+
+
 class UpstreamError(ApiError):
     """What the upstream itself said in place of an answer.
 

@@ -8,7 +8,7 @@ from oaiproxy.api.headers import Header
 from oaiproxy.api.heads import RequestHead, options
 
 #: What each side of a connection says to the other, the request and the answer, in the fields that are not passed on.
-FIELDS: Sequence[Header] = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+UPGRADE: Sequence[Header] = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
 
 #: Pages in a browser can set no header field but this, so that the Realtime API takes keys and accounts in it.
 PROTOCOL = b"sec-websocket-protocol"
@@ -25,8 +25,8 @@ def opens_websocket(head: RequestHead) -> bool:
     return head.method == b"GET" and (b"sec-websocket-key" in named or b"websocket" in options(named.get(b"upgrade")))
 
 
-def is_whole(head: RequestHead) -> bool:
-    """Whether a handshake can be answered with another protocol on its connection (RFC 9110 section 7.8)."""
+def can_switch(head: RequestHead) -> bool:
+    """Whether the connection that a handshake came on can go over to the WebSocket (RFC 9110 section 7.8)."""
     named = head.named
     return (
         head.version == b"HTTP/1.1"

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from oaiproxy.api.errors import ApiError, BadRequest, MethodNotAllowed, NotFound
+from oaiproxy.api.errors import ApiError, MethodNotAllowed, NotFound, NoWebSocket
 from oaiproxy.demo import audio, chat, completions, embeddings, files, models, responses
 from oaiproxy.demo.forms import read_form
 from oaiproxy.demo.multipart import Part
@@ -142,7 +142,10 @@ class DemoResource(Resource):
             segments.pop()
         try:
             if (request.getHeader("upgrade") or "").lower() == "websocket":
-                raise _no_websocket()
+                raise NoWebSocket(
+                    "oaiproxy's demo upstream speaks no WebSocket. What the Responses API streams over one comes over "
+                    "HTTP too: POST /v1/responses with 'stream': true."
+                )
             handler, name = route(method, path, tuple(segments))
             incoming = Incoming(name, lambda: _read(request), lambda: read_form(request))
             return handler(incoming, self.world)
@@ -161,17 +164,6 @@ class DemoResource(Resource):
         self.running += 1
         request.notifyFinish().addErrback(lambda _: player.stop())
         player.start()
-
-
-def _no_websocket() -> ApiError:
-    # a client such as Codex goes over to HTTP at this status
-    return BadRequest(
-        "oaiproxy's demo upstream speaks no WebSocket. What the Responses API streams over one comes over HTTP too: "
-        "POST /v1/responses with 'stream': true.",
-        status=426,
-        code="websocket_unsupported",
-        headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"},
-    )
 
 
 def _read(request: Request) -> bytes:

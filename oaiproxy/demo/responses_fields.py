@@ -198,15 +198,14 @@ _ITEMS: dict[str, Check] = {
 }
 
 
-#: Fields that Codex sends and the API takes, though its schema does not have them: of a request, and of an item.
-UNPUBLISHED: dict[str, Check] = {"client_metadata": nullable(_ANY)}
-_UNPUBLISHED = "internal_chat_message_metadata_passthrough"
+#: Codex sends it in every item, and the API takes it, though its schema does not have it.
+_ITEM_METADATA = "internal_chat_message_metadata_passthrough"
 
 
 def _item(value: Any, path: str) -> None:
     """An input item; one without a type is a reference where it has nothing but an id, else a message."""
-    if isinstance(value, dict) and _UNPUBLISHED in value:
-        value = {name: inner for name, inner in value.items() if name != _UNPUBLISHED}
+    if isinstance(value, dict) and _ITEM_METADATA in value:
+        value = {name: inner for name, inner in value.items() if name != _ITEM_METADATA}
     default = "item_reference" if isinstance(value, dict) and value.keys() == {"id"} else "message"
     _ITEM[default](value, path)
 
@@ -311,6 +310,9 @@ _FORMATS: dict[str, Check] = {
         "schema",
     ),
 }
+
+#: A field of a request of which the same is true as of `_ITEM_METADATA`.
+UNPUBLISHED: dict[str, Check] = {"client_metadata": nullable(_ANY)}
 
 #: Every field of a request, and what it takes.  What is not in here is refused by name, as the API does.
 CREATE_RESPONSE: dict[str, Check] = {

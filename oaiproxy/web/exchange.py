@@ -198,8 +198,8 @@ class Exchange:
             client=self._client,
             traffic=self._traffic,
             ticket=self._ticket,
+            request=self._request,
             taken=self._incoming.forget,
-            switch=self._request.channel.switch,
         )
         await answer.run(outgoing)
 

@@ -10,12 +10,12 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from oaiproxy.api.check import CHECKED_PATHS, check_body
-from oaiproxy.api.errors import ApiError, BadRequest
+from oaiproxy.api.errors import ApiError, BadRequest, NoWebSocket
 from oaiproxy.api.headers import for_upstream, for_upstream_bridge, for_upstream_readable
 from oaiproxy.api.loop import marked
 from oaiproxy.api.request import ApiRequest, Body, PortKind
 from oaiproxy.api.secrets import is_secret_header, shown_fields
-from oaiproxy.api.websocket import FIELDS, is_whole, opens_websocket
+from oaiproxy.api.websocket import UPGRADE, can_switch, opens_websocket
 from oaiproxy.clients import ClientProfile, ErrorAnswer, ErrorForm, error_message
 from oaiproxy.relay import BytesBody, RequestBody, StreamedBody
 from oaiproxy.web.context import MARK, PortContext
@@ -82,15 +82,15 @@ class Incoming:
             request.error_form = self._error_message
 
     def _check_handshake(self) -> None:
-        """@raise BadRequest: it cannot be relayed, or what the port's operator asks for would not hold on it."""
+        """@raise NoWebSocket: it cannot be relayed, or what the port's operator asks for would not hold on it."""
         port = self._port
-        if not is_whole(self._request.head):
-            raise _no_websocket(
+        if not can_switch(self._request.head):
+            raise NoWebSocket(
                 "This is the handshake of a WebSocket without its 'Connection: Upgrade' and 'Upgrade: websocket': a "
                 "server in front of this proxy has to pass both on."
             )
         if port.rates is not None or port.pipeline.for_request(port.kind, self._path):
-            raise _no_websocket(
+            raise NoWebSocket(
                 "This proxy relays no WebSocket for this path: its limits or rules are for requests, and would not "
                 "hold for what is said on one. What the Responses API streams over a WebSocket comes over HTTP as "
                 "well: POST /v1/responses with 'stream': true."
@@ -121,7 +121,7 @@ class Incoming:
         """
         headers = for_upstream(self._sent, host=self._port.upstream.host)
         if self._switches:
-            return Outgoing(self.method, self._target, [*headers, *FIELDS], None, switches=True)
+            return Outgoing(self.method, self._target, [*headers, *UPGRADE], None, switches=True)
         if self._transformed:
             request = self.asked()
             # a body that a transform has changed is another one
@@ -253,14 +253,3 @@ class Incoming:
             else for_upstream_bridge(self._sent, host=self._port.upstream.host, stream=call.asks_stream),
             body=BytesBody(body),
         )
-
-
-def _no_websocket(message: str) -> BadRequest:
-    # at this status, and no other, Codex goes over to HTTP at once
-    return BadRequest(
-        message,
-        status=426,
-        code="websocket_unsupported",
-        # RFC 9110 section 15.5.22
-        headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"},
-    )

@@ -8,21 +8,21 @@ from oaiproxy.api.errors import ApiError, UpstreamInvalid
 from oaiproxy.api.headers import for_client, for_client_changed
 from oaiproxy.api.secrets import Masker
 from oaiproxy.api.streamend import stream_end
-from oaiproxy.api.websocket import FIELDS
+from oaiproxy.api.websocket import UPGRADE
 from oaiproxy.observe.exchange import ExchangeLog
 from oaiproxy.relay import StreamedBody, UpstreamAnswer, UpstreamBody
-from oaiproxy.web.clientbody import ClientBody
 from oaiproxy.web.context import PortContext
 from oaiproxy.web.downstream import Downstream
 from oaiproxy.web.incoming import Outgoing
 from oaiproxy.web.ratelimits import See, Ticket
+from oaiproxy.web.site import ProxyRequest
 from oaiproxy.web.unpack import unpacker
 
 
 class PassedAnswer:
     """Sends a request, and gives the client what upstream answers."""
 
-    __slots__ = ("_client", "_name", "_port", "_switch", "_taken", "_ticket", "_traffic")
+    __slots__ = ("_client", "_name", "_port", "_request", "_taken", "_ticket", "_traffic")
 
     def __init__(
         self,
@@ -31,8 +31,8 @@ class PassedAnswer:
         client: Downstream,
         traffic: ExchangeLog | None,
         ticket: Ticket | None,
+        request: ProxyRequest,
         taken: Callable[[], None],
-        switch: Callable[[], ClientBody],
     ) -> None:
         """
         @param name: the exchange's, for the log.
@@ -40,16 +40,16 @@ class PassedAnswer:
         @param client: who gets the answer.
         @param traffic: is told of all of it; None where nobody is.
         @param ticket: counts what the answer costs; None where nobody does.
+        @param request: the client's, whose connection may go over to a WebSocket.
         @param taken: called once upstream has the request, which is not sent again then.
-        @param switch: called behind the head of a 101: what the client says on its connection from then on.
         """
         self._name = name
         self._port = port
         self._client = client
         self._traffic = traffic
         self._ticket = ticket
+        self._request = request
         self._taken = taken
-        self._switch = switch
 
     async def run(self, outgoing: Outgoing) -> None:
         """Do it.
@@ -103,12 +103,12 @@ class PassedAnswer:
 
     async def _converse(self, answer: UpstreamAnswer) -> None:
         """Client and upstream agree on a WebSocket: pass on what each says, until one of them ends the connection."""
-        self._client.head(101, [*for_client(answer.headers), *FIELDS, *self._client.extra], phrase=answer.phrase)
+        self._client.head(101, [*for_client(answer.headers), *UPGRADE, *self._client.extra], phrase=answer.phrase)
         # an upstream that says nothing waits for a client that thinks
         body = UpstreamBody(answer, self._client.pass_on, self._port.clock, None)
         self._client.flow_from(body)
         try:
-            answer.send(StreamedBody(self._switch(), framed=False), self._port.clock.seconds)
+            answer.send(StreamedBody(self._request.channel.switch(), framed=False), self._port.clock.seconds)
             body.start()
             await body.done
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from oaiproxy.api.heads import read_head
-from oaiproxy.api.websocket import is_whole, offered_keys, opens_websocket, without_account
+from oaiproxy.api.websocket import can_switch, offered_keys, opens_websocket, without_account
 
 GET = b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\n"
 
@@ -35,12 +35,12 @@ class HandshakeTests(SynchronousTestCase):
 
     def test_only_one_that_asks_this_very_connection_can_be_answered(self) -> None:
         for lines, _, whole in HANDSHAKES:
-            self.assertEqual(is_whole(read_head(GET + lines)), whole, lines)
+            self.assertEqual(can_switch(read_head(GET + lines)), whole, lines)
 
     def test_it_is_a_get_of_http_1_1(self) -> None:
         lines = HANDSHAKES[0][0]
         self.assertFalse(opens_websocket(read_head(b"POST /v1/responses HTTP/1.1\r\nHost: a\r\n" + lines)))
-        self.assertFalse(is_whole(read_head(b"GET /v1/responses HTTP/1.0\r\nHost: a\r\n" + lines)))
+        self.assertFalse(can_switch(read_head(b"GET /v1/responses HTTP/1.0\r\nHost: a\r\n" + lines)))
 
 
 class KeyTests(SynchronousTestCase):
